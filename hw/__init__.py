@@ -1,0 +1,1 @@
+"""The machine: its contract (arch, isa, program), its gateware, its bench."""

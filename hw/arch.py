@@ -1,0 +1,221 @@
+"""The accelerator: one frozen object from which RTL, simulator, mapper and docs take every width, depth and count."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from hw.messages import shown
+
+FORMAT = "tallybert-accelerator-1"
+
+
+class AcceleratorError(ValueError):
+    """An accelerator that cannot be built; the message says which field, what was expected and what was got."""
+
+
+@dataclass(frozen=True)
+class _Field:
+    """The legal range of one integer parameter."""
+
+    section: str
+    low: int
+    high: int
+    power_of_two: bool = False
+
+    @property
+    def expectation(self) -> str:
+        """The legal range in words, as in `must be ...`."""
+        kind = "a power of two" if self.power_of_two else "an integer"
+        return f"{kind} from {self.low} to {self.high}"
+
+    def holds(self, value: Any) -> bool:
+        """Return whether a value is legal."""
+        if isinstance(value, bool) or not isinstance(value, int) or not self.low <= value <= self.high:
+            return False
+        return not (self.power_of_two and value & (value - 1))
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise an AcceleratorError unless a value is legal."""
+        if not self.holds(value):
+            raise AcceleratorError(f"{self.section}.{name} must be {self.expectation}, not {shown(value)}")
+
+
+FIELDS: dict[str, _Field] = {
+    "rows": _Field("array", 1, 64),
+    "columns": _Field("array", 1, 64, power_of_two=True),
+    "word_bits": _Field("array", 1, 1024, power_of_two=True),
+    "pipeline": _Field("array", 0, 11),
+    "sum_bits": _Field("array", 4, 31),
+    "drain_rows": _Field("array", 1, 64),
+    "activation_lines": _Field("buffers", 2, 65536),
+    "weight_lines": _Field("buffers", 2, 65536),
+    "threshold_lines": _Field("buffers", 2, 65536),
+    "output_lines": _Field("buffers", 2, 65536),
+    "port_bits": _Field("memory", 8, 256, power_of_two=True),
+    "burst_beats": _Field("memory", 1, 256),
+    "reads_in_flight": _Field("memory", 1, 64),
+    "writes_in_flight": _Field("memory", 1, 64),
+    "fetch_depth": _Field("queues", 1, 16),
+    "queue_depth": _Field("queues", 1, 16),
+    "transfers_in_flight": _Field("queues", 1, 16),
+    "clock_mhz": _Field("implementation", 1, 2000),
+}
+
+SECTIONS: tuple[str, ...] = tuple(dict.fromkeys(field.section for field in FIELDS.values()))
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """The structure of one accelerator. Every derived size is a property; cycle formulas are not here on purpose."""
+
+    name: str = "unnamed"
+    rows: int = 4
+    columns: int = 4
+    word_bits: int = 16
+    pipeline: int = 1
+    sum_bits: int = 15
+    drain_rows: int = 1
+    activation_lines: int = 256
+    weight_lines: int = 256
+    threshold_lines: int = 64
+    output_lines: int = 64
+    port_bits: int = 32
+    burst_beats: int = 16
+    reads_in_flight: int = 4
+    writes_in_flight: int = 4
+    fetch_depth: int = 4
+    queue_depth: int = 4
+    transfers_in_flight: int = 2
+    clock_mhz: int = 50
+    counters: bool = True
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+        for name, field in FIELDS.items():
+            field.check(name, getattr(self, name))
+        if not isinstance(self.counters, bool):
+            raise AcceleratorError(f"implementation.counters must be true or false, not {shown(self.counters)}")
+        self._check_relations()
+
+    def _check_relations(self) -> None:
+        if self.drain_rows > self.rows:
+            raise AcceleratorError(
+                f"array.drain_rows must be at most array.rows ({self.rows}), not {self.drain_rows}"
+            )
+        levels = self.word_bits.bit_length()
+        if self.pipeline > levels:
+            raise AcceleratorError(
+                f"array.pipeline must be at most {levels} for words of {self.word_bits} bits "
+                f"(one register after the product and one after each adder level), not {self.pipeline}"
+            )
+        if self.word_bits > self.max_inputs:
+            need = (self.word_bits + 1).bit_length() + 1
+            raise AcceleratorError(
+                f"array.sum_bits must be at least {need} to hold one word of {self.word_bits} bits, "
+                f"not {self.sum_bits}"
+            )
+
+    # --- derived sizes -------------------------------------------------------------------------------------------
+
+    @property
+    def lanes(self) -> int:
+        """Binary multiply-accumulates per cycle."""
+        return self.rows * self.columns * self.word_bits
+
+    @property
+    def count_bits(self) -> int:
+        """Width of a popcount accumulator."""
+        return self.sum_bits - 1
+
+    @property
+    def max_inputs(self) -> int:
+        """Largest K, padded to whole words, that a sum can hold with room for a threshold that never fires."""
+        return (1 << (self.sum_bits - 1)) - 2
+
+    @property
+    def threshold_entry_bits(self) -> int:
+        """Width of one threshold in memory: a signed number with the polarity as its top bit."""
+        return 16 if self.sum_bits <= 15 else 32
+
+    @property
+    def beat_bytes(self) -> int:
+        """Bytes moved by one beat of the memory port."""
+        return self.port_bits // 8
+
+    @property
+    def line_bits(self) -> int:
+        """Width of one line of the activation and weight buffers."""
+        return max(self.port_bits, self.word_bits)
+
+    @property
+    def line_beats(self) -> int:
+        """Beats that fill one line of the activation and weight buffers."""
+        return self.line_bits // self.port_bits
+
+    @property
+    def line_words(self) -> int:
+        """Words in one line of the activation and weight buffers."""
+        return self.line_bits // self.word_bits
+
+    @property
+    def threshold_line_beats(self) -> int:
+        """Beats that fill one line of the threshold buffer: one threshold for each column."""
+        return -(-self.columns * self.threshold_entry_bits // self.port_bits)
+
+    @property
+    def threshold_line_bits(self) -> int:
+        """Width of one line of the threshold buffer."""
+        return self.threshold_line_beats * self.port_bits
+
+    @property
+    def output_line_bits(self) -> int:
+        """Width of one line of the output buffer; a stored row is a whole number of words as well."""
+        return max(self.port_bits, self.columns, self.word_bits)
+
+    @property
+    def output_line_beats(self) -> int:
+        """Beats in one line of the output buffer."""
+        return self.output_line_bits // self.port_bits
+
+    @property
+    def output_line_groups(self) -> int:
+        """Column groups in one line of the output buffer."""
+        return self.output_line_bits // self.columns
+
+    @property
+    def instruction_beats(self) -> int:
+        """Beats of one instruction."""
+        return 256 // self.port_bits
+
+    # --- identity ------------------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the parameters, grouped in sections as in the YAML file."""
+        result: dict[str, Any] = {"format": FORMAT, "name": self.name}
+        for section in SECTIONS:
+            result[section] = {n: getattr(self, n) for n, f in FIELDS.items() if f.section == section}
+        result["implementation"]["counters"] = self.counters
+        return result
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the parameters (the name included)."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def replace(self, **changes: Any) -> Accelerator:
+        """Return a copy with some parameters changed, checked again."""
+        return dataclasses.replace(self, **changes)
+
+
+def _check_name(name: Any) -> None:
+    allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
+    if not isinstance(name, str) or not 1 <= len(name) <= 64 or not name[0].isalpha() or set(name) - set(allowed):
+        raise AcceleratorError(
+            f"name must be 1 to 64 letters, digits, '_' or '-', starting with a letter, not {shown(name)}"
+        )

@@ -1,0 +1,197 @@
+"""The instructions: fields, encoding, decoding, text. One table serves gateware, simulator, mapper and docs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from hw.messages import shown
+
+INSTRUCTION_BYTES = 32
+
+
+class InstructionError(ValueError):
+    """An instruction that cannot be encoded or decoded; the message says which field and why."""
+
+
+class Unit(IntEnum):
+    """The units that own instructions, in the order of the bits of a token mask."""
+
+    LOAD = 0
+    ARRAY = 1
+    THRESHOLD = 2
+    STORE = 3
+    SEQUENCER = 4
+
+
+TOKEN_UNITS = (Unit.LOAD, Unit.ARRAY, Unit.THRESHOLD, Unit.STORE)
+
+
+class Opcode(IntEnum):
+    LOAD = 1
+    MATMUL = 2
+    BINARIZE = 3
+    STORE = 4
+    FENCE = 5
+    HALT = 6
+
+
+UNIT_OF = {
+    Opcode.LOAD: Unit.LOAD,
+    Opcode.MATMUL: Unit.ARRAY,
+    Opcode.BINARIZE: Unit.THRESHOLD,
+    Opcode.STORE: Unit.STORE,
+    Opcode.FENCE: Unit.SEQUENCER,
+    Opcode.HALT: Unit.SEQUENCER,
+}
+
+
+class Buffer(IntEnum):
+    """The destination of a LOAD."""
+
+    ACTIVATION = 0
+    WEIGHT = 1
+    THRESHOLD = 2
+
+
+@dataclass(frozen=True)
+class Field:
+    """Bits offset .. offset+width-1 of the 256-bit instruction. A count must not be 0."""
+
+    name: str
+    offset: int
+    width: int
+    count: bool = False
+
+
+def _half(word: int, high: int, name: str, count: bool = False) -> Field:
+    return Field(name, 32 * word + 16 * high, 16, count)
+
+
+OPCODE = Field("opcode", 0, 8)
+WAIT = Field("wait", 8, 8)
+SIGNAL = Field("signal", 16, 8)
+_HEADER = (OPCODE, WAIT, SIGNAL)
+
+_TRANSFER = (
+    Field("address", 32, 32),
+    _half(2, 0, "line"),
+    _half(2, 1, "row_beats", True),
+    _half(3, 0, "segments", True),
+    _half(3, 1, "segment_beats", True),
+    Field("stride", 128, 32),
+)
+
+FIELDS: dict[Opcode, tuple[Field, ...]] = {
+    Opcode.LOAD: (Field("buffer", 24, 2), *_TRANSFER),
+    Opcode.STORE: _TRANSFER,
+    Opcode.MATMUL: (
+        Field("unsigned", 24, 1),
+        Field("first", 25, 1),
+        Field("handover", 26, 1),
+        _half(1, 0, "activation_line"),
+        _half(1, 1, "weight_line"),
+        _half(2, 0, "words", True),
+        _half(2, 1, "pad"),
+        _half(3, 0, "rows", True),
+        _half(3, 1, "column_groups", True),
+        _half(4, 0, "activation_stride"),
+        _half(4, 1, "weight_stride"),
+    ),
+    Opcode.BINARIZE: (
+        _half(1, 0, "threshold_line"),
+        _half(1, 1, "output_line"),
+        _half(2, 0, "output_group"),
+        _half(2, 1, "output_stride"),
+        _half(3, 0, "rows", True),
+        _half(3, 1, "column_groups", True),
+    ),
+    Opcode.FENCE: (),
+    Opcode.HALT: (),
+}
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One decoded instruction: opcode, tokens to take before issue, tokens to give at retirement, operands."""
+
+    opcode: Opcode
+    operands: tuple[int, ...] = ()
+    wait: int = 0
+    signal: int = 0
+
+    @property
+    def unit(self) -> Unit:
+        """The unit that executes it."""
+        return UNIT_OF[self.opcode]
+
+    def __getattr__(self, name: str) -> int:
+        for field, value in zip(FIELDS[object.__getattribute__(self, "opcode")], self.operands, strict=True):
+            if field.name == name:
+                return value
+        raise AttributeError(f"{self.opcode.name} has no operand {name!r}")
+
+    def encode(self) -> bytes:
+        """Return the 32 bytes of this instruction."""
+        value = int(self.opcode) << OPCODE.offset | self.wait << WAIT.offset | self.signal << SIGNAL.offset
+        for field, operand in zip(FIELDS[self.opcode], self.operands, strict=True):
+            value |= operand << field.offset
+        return value.to_bytes(INSTRUCTION_BYTES, "little")
+
+    def __str__(self) -> str:
+        parts = [f"{f.name}={v}" for f, v in zip(FIELDS[self.opcode], self.operands, strict=True)]
+        for label, mask in (("wait", self.wait), ("signal", self.signal)):
+            if mask:
+                parts.append(f"{label}=" + "+".join(u.name.lower() for u in TOKEN_UNITS if mask >> u & 1))
+        return " ".join([self.opcode.name.lower(), *parts])
+
+
+def make(opcode: Opcode, *, wait: int = 0, signal: int = 0, **operands: int) -> Instruction:
+    """Build an instruction from named operands, each checked against its field."""
+    fields = FIELDS[opcode]
+    names = {field.name for field in fields}
+    if set(operands) != names:
+        raise InstructionError(f"{opcode.name} must have the operands {sorted(names)}, not {sorted(operands)}")
+    for field in fields:
+        _check_operand(opcode, field, operands[field.name])
+    for field, mask in ((WAIT, wait), (SIGNAL, signal)):
+        _check_mask(opcode, field, mask)
+    return Instruction(opcode, tuple(operands[field.name] for field in fields), wait, signal)
+
+
+def decode(data: bytes) -> Instruction:
+    """Decode 32 bytes; unknown opcodes, zero counts, tokens to itself and stray bits are refused."""
+    if len(data) != INSTRUCTION_BYTES:
+        raise InstructionError(f"an instruction must be {INSTRUCTION_BYTES} bytes, not {len(data)}")
+    value = int.from_bytes(data, "little")
+    try:
+        opcode = Opcode(_get(value, OPCODE))
+    except ValueError:
+        raise InstructionError(
+            f"opcode must be one of {', '.join(f'{o.value} ({o.name})' for o in Opcode)}, not {_get(value, OPCODE)}"
+        ) from None
+    operands: dict[str, Any] = {field.name: _get(value, field) for field in FIELDS[opcode]}
+    instruction = make(opcode, wait=_get(value, WAIT), signal=_get(value, SIGNAL), **operands)
+    if instruction.encode() != data:
+        raise InstructionError(f"{opcode.name} must have its unused bits at 0, not {data.hex()}")
+    return instruction
+
+
+def _get(value: int, field: Field) -> int:
+    return value >> field.offset & ((1 << field.width) - 1)
+
+
+def _check_operand(opcode: Opcode, field: Field, value: Any) -> None:
+    low, high = int(field.count), (1 << field.width) - 1
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        expected = f"{opcode.name}.{field.name} must be an integer from {low} to {high}"
+        raise InstructionError(f"{expected}, not {shown(value)}")
+
+
+def _check_mask(opcode: Opcode, field: Field, mask: Any) -> None:
+    unit = UNIT_OF[opcode]
+    legal = 0 if unit is Unit.SEQUENCER else 0b1111 & ~(1 << unit)
+    if isinstance(mask, bool) or not isinstance(mask, int) or mask & ~legal:
+        names = "+".join(u.name.lower() for u in TOKEN_UNITS if legal >> u & 1) or "no unit"
+        raise InstructionError(f"{opcode.name}.{field.name} must name only {names}, not the mask {shown(mask)}")
