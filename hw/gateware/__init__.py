@@ -1,0 +1,1 @@
+"""The machine in Amaranth, parameterised by an `Accelerator` alone."""

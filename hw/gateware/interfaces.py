@@ -1,0 +1,91 @@
+"""Signatures that join the parts of the machine."""
+
+from __future__ import annotations
+
+from amaranth.lib import data
+from amaranth.lib.wiring import In, Out, Signature
+
+from hw.arch import Accelerator
+from hw.isa import FIELDS, OPCODE, SIGNAL, WAIT, Field, Opcode
+
+ADDRESS_BITS = 32
+TOKEN_UNIT_COUNT = 4
+
+#: Bits of an instruction that any opcode uses; the rest is neither queued nor decoded.
+INSTRUCTION_BITS = max(f.offset + f.width for fields in FIELDS.values() for f in (OPCODE, WAIT, SIGNAL, *fields))
+
+
+def instruction_layout(opcode: Opcode) -> data.FlexibleLayout:
+    """Return the view of an instruction's operands, from the table in `hw.isa`."""
+    fields: tuple[Field, ...] = (OPCODE, WAIT, SIGNAL, *FIELDS[opcode])
+    return data.FlexibleLayout(INSTRUCTION_BITS, {f.name: data.Field(f.width, f.offset) for f in fields})
+
+
+class BurstRequest(Signature):
+    """A burst that its source offers until it is selected: address and beats stay while `valid`."""
+
+    def __init__(self) -> None:
+        super().__init__({
+            "valid": Out(1),
+            "address": Out(ADDRESS_BITS),
+            "beats": Out(9),
+            "selected": In(1),
+        })
+
+
+class BeatWrite(Signature):
+    """One beat into lane `lane` of line `line` in bank `bank` of a buffer, in each cycle with `enable`."""
+
+    def __init__(self, port_bits: int) -> None:
+        super().__init__({
+            "enable": Out(1),
+            "bank": Out(7),
+            "line": Out(16),
+            "lane": Out(8),
+            "data": Out(port_bits),
+        })
+
+
+class LineRead(Signature):
+    """Read line `line` of every bank in a cycle with `enable`; the data stay until the next such cycle."""
+
+    def __init__(self, banks: int, line_bits: int) -> None:
+        super().__init__({
+            "enable": Out(1),
+            "line": Out(16),
+            "data": In(data.ArrayLayout(line_bits, banks)),
+        })
+
+
+class Issue(Signature):
+    """A unit and its queue: the unit sees the head, says whether it can accept, and is told when it is issued."""
+
+    def __init__(self) -> None:
+        super().__init__({
+            "head": Out(INSTRUCTION_BITS),
+            "issued": Out(1),
+            "can_accept": In(1),
+        })
+
+
+class Words(Signature):
+    """The words that an instruction writes, for the checksum of the retirement trace."""
+
+    def __init__(self) -> None:
+        super().__init__({"valid": Out(1), "fold": Out(32), "end": Out(1)})
+
+
+class Drain(Signature):
+    """The drain register as the threshold unit sees it: `full`, and the rows that are next to be taken."""
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        row = data.StructLayout({
+            "sums": data.ArrayLayout(accelerator.count_bits, accelerator.columns),
+            "correction": accelerator.sum_bits,
+        })
+        super().__init__({
+            "full": Out(1),
+            "rows": Out(data.ArrayLayout(row, accelerator.drain_rows)),
+            "take": In(1),
+            "release": In(1),
+        })

@@ -1,0 +1,87 @@
+"""The load unit: memory to buffers. Timing: docs/machine.md, 3.5."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Array, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from hw.arch import Accelerator
+from hw.gateware.bursts import BurstSplitter, RowWalker, TransferLayout
+from hw.gateware.interfaces import BeatWrite, BurstRequest, Issue, Words, instruction_layout
+from hw.gateware.popcount import fold32
+from hw.isa import Buffer, Opcode
+
+
+class LoadUnit(wiring.Component):
+    """Request stage (bursts to the arbiter) and response stage (beats to the buffers), joined by the transfer queue.
+
+    A beat that arrives in cycle t is written in t; the retirement pulse of a LOAD is one cycle after its last beat.
+    """
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self._accelerator = a = accelerator
+        super().__init__({
+            "issue": In(Issue()),
+            "request": Out(BurstRequest()),
+            "beat_valid": In(1),
+            "beat": In(a.port_bits),
+            "activation": Out(BeatWrite(a.port_bits)),
+            "weight": Out(BeatWrite(a.port_bits)),
+            "threshold": Out(BeatWrite(a.port_bits)),
+            "retire": Out(1),
+            "words": Out(Words()),
+            "pending": Out(1),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        a = self._accelerator
+        instruction = instruction_layout(Opcode.LOAD)(self.issue.head)
+        m.submodules.splitter = splitter = BurstSplitter(a)
+        m.submodules.transfers = transfers = SyncFIFO(width=TransferLayout().size, depth=a.transfers_in_flight)
+        m.submodules.walker = walker = RowWalker()
+        connect(m, splitter.request, flipped(self.request))
+        transfer = TransferLayout()(transfers.w_data)
+        m.d.comb += [
+            self.issue.can_accept.eq((~splitter.active | splitter.finishing) & transfers.w_rdy),
+            splitter.start.eq(self.issue.issued),
+            transfers.w_en.eq(self.issue.issued),
+            *(getattr(splitter, name).eq(instruction[name]) for name in _SPLIT_OPERANDS),
+            *(transfer[name].eq(instruction[name]) for name in transfer.shape().members),
+        ]
+        self._respond(m, transfers, walker)
+        return m
+
+    def _respond(self, m: Module, transfers: SyncFIFO, walker: RowWalker) -> None:
+        a = self._accelerator
+        current = TransferLayout()(transfers.r_data)
+        writes = {Buffer.ACTIVATION: self.activation, Buffer.WEIGHT: self.weight, Buffer.THRESHOLD: self.threshold}
+        banks = Array([a.rows, a.columns, 1, 1])
+        line_beats = Array([a.line_beats, a.line_beats, a.threshold_line_beats, 1])
+        last_beat = Signal()
+        m.d.comb += [
+            walker.transfer.eq(current),
+            walker.banks.eq(banks[current.buffer]),
+            walker.line_beats.eq(line_beats[current.buffer]),
+            walker.step.eq(self.beat_valid),
+            last_beat.eq(self.beat_valid & walker.last),
+            transfers.r_en.eq(last_beat),
+            self.pending.eq(transfers.r_rdy),
+            self.words.valid.eq(self.beat_valid),
+            self.words.fold.eq(fold32(self.beat)),
+            self.words.end.eq(last_beat),
+        ]
+        m.d.sync += self.retire.eq(last_beat)
+        for buffer, write in writes.items():
+            m.d.comb += [
+                write.enable.eq(self.beat_valid & (current.buffer == buffer)),
+                write.bank.eq(walker.bank),
+                write.line.eq(walker.line),
+                write.lane.eq(walker.lane),
+                write.data.eq(self.beat),
+            ]
+
+
+_SPLIT_OPERANDS = ("address", "segments", "segment_beats", "stride")

@@ -1,0 +1,271 @@
+"""The whole machine, and the core: the machine without its trace port."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, ClockSignal, Instance, Module, ResetInserter, ResetSignal, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out, connect
+
+from hw.arch import Accelerator
+from hw.gateware.array import Array
+from hw.gateware.buffers import LoadBuffer, OutputBuffer
+from hw.gateware.fetch import Fetch, ReadArbiter
+from hw.gateware.interfaces import ADDRESS_BITS
+from hw.gateware.issue import IssueQueue, TokenCounters
+from hw.gateware.load import LoadUnit
+from hw.gateware.registers import LiteBus, Registers
+from hw.gateware.sequencer import Sequencer
+from hw.gateware.store import StoreUnit
+from hw.gateware.threshold import ThresholdUnit
+from hw.gateware.trace import UNIT_COUNT, StateCounters, TraceRecord, UnitTrace
+from hw.isa import TOKEN_UNITS, Unit
+
+CORE_MODULE = "tallybert_core"
+MACHINE_MODULE = "tallybert_machine"
+COMPARE_STAGES = 3
+
+
+def memory_ports(accelerator: Accelerator) -> dict[str, wiring.Member]:
+    """Return the AXI4 master ports under the names that vendor tools and bus models know."""
+    request = {"addr": Out(ADDRESS_BITS), "len": Out(8), "size": Out(3), "burst": Out(2), "valid": Out(1), "ready": In(1)}
+    write = {"data": Out(accelerator.port_bits), "strb": Out(accelerator.beat_bytes), "last": Out(1), "valid": Out(1)}
+    channels = {
+        "ar": request,
+        "r": {"data": In(accelerator.port_bits), "resp": In(2), "last": In(1), "valid": In(1), "ready": Out(1)},
+        "aw": request,
+        "w": write | {"ready": In(1)},
+        "b": {"resp": In(2), "valid": In(1), "ready": Out(1)},
+    }
+    return {f"m_axi_{channel}{name}": member for channel, ports in channels.items() for name, member in ports.items()}
+
+
+def register_ports() -> dict[str, wiring.Member]:
+    """Return the AXI4-Lite slave ports."""
+    return {f"s_axil_{name}": member.flip() for name, member in LiteBus().members.items()}
+
+
+def trace_ports() -> dict[str, wiring.Member]:
+    """Return the trace port: for each unit a valid bit and three 32-bit numbers."""
+    wide = 32 * UNIT_COUNT
+    return {"trace_valid": Out(UNIT_COUNT), **{f"trace_{n}": Out(wide) for n in ("issue", "retire", "checksum")}}
+
+
+class Machine(wiring.Component):
+    """Everything: AXI4 master, AXI4-Lite registers, interrupt, retirement trace. Contract: docs/machine.md."""
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self._accelerator = accelerator
+        super().__init__({
+            **memory_ports(accelerator),
+            **register_ports(),
+            "interrupt": Out(1),
+            **trace_ports(),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        a = self._accelerator
+        m.submodules.registers = registers = Registers()
+        m.submodules.sequencer = sequencer = Sequencer()
+        clear = ResetInserter(sequencer.clear)
+        m.submodules.fetch = clear(fetch := Fetch(a))
+        m.submodules.arbiter = clear(arbiter := ReadArbiter(a))
+        m.submodules.load = clear(load := LoadUnit(a))
+        m.submodules.array = clear(array := Array(a))
+        m.submodules.threshold = clear(threshold := ThresholdUnit(a))
+        m.submodules.store = clear(store := StoreUnit(a))
+        units = {Unit.LOAD: load, Unit.ARRAY: array, Unit.THRESHOLD: threshold, Unit.STORE: store}
+        self._connect_registers(m, registers, sequencer)
+        self._connect_fetch(m, registers, sequencer, fetch, arbiter)
+        self._connect_buffers(m, load, array, threshold, store)
+        connect(m, arbiter.load, load.request)
+        connect(m, array.drain, threshold.drain)
+        queues = self._connect_queues(m, clear, sequencer, fetch, units)
+        self._connect_memory(m, arbiter, load, store)
+        m.d.comb += [
+            store.hold.eq(sequencer.hold),
+            arbiter.hold.eq(sequencer.hold),
+            sequencer.quiet.eq(~arbiter.busy & ~store.busy),
+        ]
+        self._count(m, registers, sequencer, units, queues)
+        self._trace(m, clear, sequencer, units)
+        return m
+
+    def _in_flight(self, unit: Unit) -> int:
+        """Return the most instructions that a unit can hold between issue and retirement."""
+        a = self._accelerator
+        return {
+            Unit.LOAD: a.transfers_in_flight + 2,
+            Unit.ARRAY: a.pipeline + 4,
+            Unit.THRESHOLD: COMPARE_STAGES + 2,
+            Unit.STORE: a.transfers_in_flight + a.writes_in_flight + 2,
+        }[unit]
+
+    def _connect_registers(self, m: Module, registers: Registers, sequencer: Sequencer) -> None:
+        for name, member in LiteBus().members.items():
+            inner, outer = getattr(registers.bus, name), getattr(self, f"s_axil_{name}")
+            m.d.comb += inner.eq(outer) if member.flow is Out else outer.eq(inner)
+        m.d.comb += [
+            sequencer.start.eq(registers.start),
+            self.interrupt.eq(sequencer.done),
+            *(getattr(registers, n).eq(getattr(sequencer, n)) for n in ("running", "done", "error", "cycle", "retired")),
+        ]
+
+    def _connect_fetch(
+        self, m: Module, registers: Registers, sequencer: Sequencer, fetch: Fetch, arbiter: ReadArbiter
+    ) -> None:
+        connect(m, arbiter.fetch, fetch.request)
+        m.d.comb += [
+            fetch.running.eq(sequencer.running & ~sequencer.hold),
+            fetch.program.eq(registers.program),
+            fetch.length.eq(registers.length),
+            fetch.beat_valid.eq(arbiter.fetch_beat),
+            fetch.beat.eq(self.m_axi_rdata),
+            fetch.take.eq(sequencer.take),
+            sequencer.valid.eq(fetch.valid),
+            sequencer.instruction.eq(fetch.instruction),
+            sequencer.exhausted.eq(fetch.exhausted),
+        ]
+
+    def _connect_buffers(self, m: Module, load: LoadUnit, array: Array, threshold: ThresholdUnit, store: StoreUnit) -> None:
+        a = self._accelerator
+        common = {"line_bits": a.line_bits, "port_bits": a.port_bits}
+        m.submodules.activations = activations = LoadBuffer(banks=a.rows, lines=a.activation_lines, **common)
+        m.submodules.weights = weights = LoadBuffer(banks=a.columns, lines=a.weight_lines, **common)
+        m.submodules.thresholds = thresholds = LoadBuffer(
+            banks=1, lines=a.threshold_lines, line_bits=a.threshold_line_bits, port_bits=a.port_bits
+        )
+        m.submodules.outputs = outputs = OutputBuffer(a)
+        connect(m, load.activation, activations.write)
+        connect(m, load.weight, weights.write)
+        connect(m, load.threshold, thresholds.write)
+        connect(m, array.activation, activations.read)
+        connect(m, array.weight, weights.read)
+        connect(m, threshold.threshold, thresholds.read)
+        for name in ("write_banks", "write_line", "write_position", "write_data"):
+            m.d.comb += getattr(outputs, name).eq(getattr(threshold, name))
+        for name in ("read_enable", "read_bank", "read_line", "read_lane"):
+            m.d.comb += getattr(outputs, name).eq(getattr(store, name))
+        m.d.comb += store.beat.eq(outputs.beat)
+
+    def _connect_queues(
+        self, m: Module, clear: ResetInserter, sequencer: Sequencer, fetch: Fetch, units: dict[Unit, wiring.Component]
+    ) -> dict[Unit, IssueQueue]:
+        m.submodules.tokens = clear(tokens := TokenCounters())
+        queues: dict[Unit, IssueQueue] = {}
+        for unit in TOKEN_UNITS:
+            queue = IssueQueue(depth=self._accelerator.queue_depth, in_flight=self._in_flight(unit))
+            m.submodules[f"{unit.name.lower()}_queue"] = clear(queue)
+            connect(m, queue.unit, units[unit].issue)
+            m.d.comb += [
+                queue.push.eq(sequencer.push[unit]),
+                queue.instruction.eq(fetch.instruction),
+                queue.hold.eq(sequencer.hold),
+                queue.retire.eq(units[unit].retire),
+                sequencer.space[unit].eq(queue.space),
+                sequencer.retire[unit].eq(units[unit].retire),
+                queue.tokens.eq(tokens.available[unit]),
+                tokens.taken[unit].eq(queue.taken),
+                tokens.given[unit].eq(queue.given),
+            ]
+            queues[unit] = queue
+        return queues
+
+    def _connect_memory(self, m: Module, arbiter: ReadArbiter, load: LoadUnit, store: StoreUnit) -> None:
+        beat_size = (self._accelerator.beat_bytes - 1).bit_length()
+        read, write = arbiter.channels, store.channels
+        m.d.comb += [
+            self.m_axi_arvalid.eq(read.ar_valid),
+            read.ar_ready.eq(self.m_axi_arready),
+            self.m_axi_araddr.eq(read.ar_address),
+            self.m_axi_arlen.eq(read.ar_beats - 1),
+            self.m_axi_rready.eq(1),
+            read.r_valid.eq(self.m_axi_rvalid),
+            read.r_data.eq(self.m_axi_rdata),
+            read.r_last.eq(self.m_axi_rlast),
+            load.beat_valid.eq(arbiter.load_beat),
+            load.beat.eq(self.m_axi_rdata),
+            self.m_axi_awvalid.eq(write.aw_valid),
+            write.aw_ready.eq(self.m_axi_awready),
+            self.m_axi_awaddr.eq(write.aw_address),
+            self.m_axi_awlen.eq(write.aw_beats - 1),
+            self.m_axi_wvalid.eq(write.w_valid),
+            write.w_ready.eq(self.m_axi_wready),
+            self.m_axi_wdata.eq(write.w_data),
+            self.m_axi_wlast.eq(write.w_last),
+            self.m_axi_wstrb.eq((1 << self._accelerator.beat_bytes) - 1),
+            self.m_axi_bready.eq(1),
+            write.b_valid.eq(self.m_axi_bvalid),
+            *(port.eq(beat_size) for port in (self.m_axi_arsize, self.m_axi_awsize)),
+            *(port.eq(1) for port in (self.m_axi_arburst, self.m_axi_awburst)),
+        ]
+
+    def _count(
+        self,
+        m: Module,
+        registers: Registers,
+        sequencer: Sequencer,
+        units: dict[Unit, wiring.Component],
+        queues: dict[Unit, IssueQueue],
+    ) -> None:
+        m.d.comb += [
+            sequencer.read_error.eq(self.m_axi_rvalid & self.m_axi_rresp.any()),
+            sequencer.write_error.eq(self.m_axi_bvalid & self.m_axi_bresp.any()),
+        ]
+        if not self._accelerator.counters:
+            return
+        m.submodules.counters = counters = StateCounters()
+        load, array, threshold, store = (units[unit] for unit in TOKEN_UNITS)
+        busy_and_wait = {
+            Unit.LOAD: (load.words.valid, load.pending),
+            Unit.ARRAY: (array.entering, array.stopped),
+            Unit.THRESHOLD: (threshold.drain.take, threshold.active),
+            Unit.STORE: (store.words.valid, store.pending),
+        }
+        for unit, (busy, wait) in busy_and_wait.items():
+            m.d.comb += counters.states[unit].eq(Cat(busy, wait, queues[unit].lacks_token, queues[unit].unit.issued))
+        m.d.comb += [
+            counters.states[Unit.SEQUENCER].eq(Cat(sequencer.take, sequencer.waiting, sequencer.queue_full, 0)),
+            counters.clear.eq(sequencer.clear),
+            counters.enable.eq(sequencer.running),
+            counters.select.eq(registers.counter_select),
+            registers.counter.eq(counters.value),
+        ]
+
+    def _trace(self, m: Module, clear: ResetInserter, sequencer: Sequencer, units: dict[Unit, wiring.Component]) -> None:
+        records = []
+        for unit in TOKEN_UNITS:
+            trace = UnitTrace(in_flight=self._in_flight(unit) + 2)
+            m.submodules[f"{unit.name.lower()}_trace"] = clear(trace)
+            connect(m, units[unit].words, trace.words)
+            m.d.comb += [
+                trace.cycle.eq(sequencer.cycle),
+                trace.issued.eq(units[unit].issue.issued),
+                trace.retire.eq(units[unit].retire),
+            ]
+            records.append(trace.record)
+        here = Signal(TraceRecord())
+        m.d.sync += [
+            here.valid.eq(sequencer.retire_here),
+            here.issue.eq(sequencer.issue_cycle),
+            here.retire.eq(sequencer.cycle),
+        ]
+        records.append(here)
+        for name in ("valid", "issue", "retire", "checksum"):
+            m.d.comb += getattr(self, f"trace_{name}").eq(Cat(record[name] for record in records))
+
+
+class Core(wiring.Component):
+    """The machine as others build it in: the trace port is left open, so synthesis removes what only the trace needs."""
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        super().__init__({**memory_ports(accelerator), **register_ports(), "interrupt": Out(1)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        ports = {
+            f"{'i' if member.flow is In else 'o'}_{name}": getattr(self, name)
+            for name, member in self.signature.members.items()
+        }
+        m.submodules.machine = Instance(MACHINE_MODULE, i_clk=ClockSignal(), i_rst=ResetSignal(), **ports)
+        return m

@@ -1,0 +1,128 @@
+"""The sequencer: instructions to the unit queues, FENCE and HALT, errors, the cycle counter. Timing: docs/machine.md, 3.3."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from amaranth.hdl import Module, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.gateware.interfaces import INSTRUCTION_BITS, TOKEN_UNIT_COUNT, instruction_layout
+from hw.isa import FIELDS, UNIT_OF, Opcode, Unit
+
+
+class ErrorCode(IntEnum):
+    NONE = 0
+    ILLEGAL_INSTRUCTION = 1
+    READ_ERROR = 2
+    WRITE_ERROR = 3
+    NO_HALT = 4
+
+
+class Sequencer(wiring.Component):
+    """Take at most one instruction per cycle, in program order, and push it to its unit's queue.
+
+    FENCE and HALT are taken when nothing is in flight. `start` begins a run in that cycle (cycle 0); `clear` resets the units then.
+    After an error `hold` stops everything that could open a burst, until `quiet`; then the run ends with the error's code.
+    """
+
+    def __init__(self) -> None:
+        super().__init__({
+            "start": In(1),
+            "clear": Out(1),
+            "running": Out(1),
+            "done": Out(1),
+            "error": Out(8),
+            "hold": Out(1),
+            "quiet": In(1),
+            "cycle": Out(32),
+            "retired": Out(32),
+            "valid": In(1),
+            "instruction": In(INSTRUCTION_BITS),
+            "take": Out(1),
+            "exhausted": In(1),
+            "space": In(TOKEN_UNIT_COUNT),
+            "push": Out(TOKEN_UNIT_COUNT),
+            "retire": In(TOKEN_UNIT_COUNT),
+            "read_error": In(1),
+            "write_error": In(1),
+            "waiting": Out(1),
+            "queue_full": Out(1),
+            "retire_here": Out(1),
+            "issue_cycle": Out(32),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        active, legal, halt = Signal(), Signal(), Signal()
+        m.d.comb += [active.eq(self.running & ~self.hold & self.valid), self.clear.eq(self.start & ~self.running)]
+        self._decode(m, active, legal, halt)
+        self._run(m, halt)
+        self._fail(m, active & ~legal)
+        seen, first_seen = Signal(), Signal(32)
+        with m.If(self.valid & ~seen):
+            m.d.sync += [seen.eq(1), first_seen.eq(self.cycle)]
+        m.d.comb += self.issue_cycle.eq(seen.replicate(32) & first_seen | (~seen).replicate(32) & self.cycle)
+        with m.If(self.take | self.clear):
+            m.d.sync += seen.eq(0)
+        return m
+
+    def _decode(self, m: Module, active: Value, legal: Signal, halt: Signal) -> None:
+        idle = Signal()
+        opcode = instruction_layout(Opcode.HALT)(self.instruction).opcode
+        with m.Switch(opcode):
+            for code, fields in FIELDS.items():
+                view = instruction_layout(code)(self.instruction)
+                counts = [view[field.name] != 0 for field in fields if field.count]
+                unit = UNIT_OF[code]
+                with m.Case(code):
+                    m.d.comb += legal.eq(_all(counts))
+                    if unit is Unit.SEQUENCER:
+                        m.d.comb += [self.retire_here.eq(active & idle), self.waiting.eq(active & ~idle)]
+                        m.d.comb += halt.eq(self.retire_here if code is Opcode.HALT else 0)
+                    else:
+                        m.d.comb += self.push[unit].eq(active & legal & self.space[unit])
+                        m.d.comb += self.queue_full.eq(active & legal & ~self.space[unit])
+        in_flight = Signal(12)
+        retired = sum_bits([self.retire[unit] for unit in range(TOKEN_UNIT_COUNT)])
+        m.d.comb += [self.take.eq(self.push.any() | self.retire_here), idle.eq(in_flight == 0)]
+        m.d.sync += in_flight.eq(in_flight + self.push.any() - retired)
+        m.d.sync += self.retired.eq(self.retired + retired + self.retire_here)
+        with m.If(self.clear):
+            m.d.sync += [in_flight.eq(0), self.retired.eq(0)]
+
+    def _run(self, m: Module, halt: Signal) -> None:
+        with m.If(self.running):
+            m.d.sync += self.cycle.eq(self.cycle + 1)
+        with m.If(halt):
+            m.d.sync += [self.running.eq(0), self.done.eq(1)]
+        with m.If(self.hold & self.quiet):
+            m.d.sync += [self.running.eq(0), self.done.eq(1), self.hold.eq(0)]
+        with m.If(self.clear):
+            m.d.sync += [self.running.eq(1), self.done.eq(0), self.error.eq(ErrorCode.NONE), self.cycle.eq(1)]
+
+    def _fail(self, m: Module, illegal: Value) -> None:
+        failing = self.running & ~self.hold
+        for happened, code in (
+            (self.exhausted, ErrorCode.NO_HALT),
+            (self.write_error, ErrorCode.WRITE_ERROR),
+            (self.read_error, ErrorCode.READ_ERROR),
+            (illegal, ErrorCode.ILLEGAL_INSTRUCTION),
+        ):
+            with m.If(failing & happened):
+                m.d.sync += [self.hold.eq(1), self.error.eq(code)]
+
+
+def sum_bits(bits: list[Value]) -> Value:
+    """Return the number of ones among a few bits, as a balanced tree."""
+    while len(bits) > 1:
+        bits = [left + right for left, right in zip(bits[::2], bits[1::2], strict=True)]
+    return bits[0]
+
+
+def _all(conditions: list[Value]) -> Value:
+    result: Value = Value.cast(1)
+    for condition in conditions:
+        result = result & condition
+    return result[0]
