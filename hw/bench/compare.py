@@ -1,0 +1,93 @@
+"""Compare what the core did with what the case expects, and say where they first part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hw.bench.case import Case
+from hw.isa import INSTRUCTION_BYTES, Instruction, Unit, decode
+
+Record = tuple[int, int, int]
+UNIT_NAMES = ("load", "array", "threshold", "store", "sequencer")
+STATE_NAMES = ("busy", "wait", "token", "issue", "empty")
+
+
+@dataclass
+class Observation:
+    """What the core showed: records per unit in order of retirement, the memory, the counters."""
+
+    records: list[list[Record]] = field(default_factory=lambda: [[] for _ in Unit])
+    memory: bytes = b""
+    cycles: int = 0
+    retired: int = 0
+    error: int = 0
+    states: list[list[int]] | None = None
+
+    def in_program_order(self, instructions: Sequence[Instruction]) -> list[Record | None]:
+        """Return a record for each instruction; a unit retires its instructions in program order."""
+        streams = [iter(records) for records in self.records]
+        return [next(streams[instruction.unit], None) for instruction in instructions]
+
+
+def compare(case: Case, seen: Observation) -> dict[str, Any]:
+    """Return the counts of differences and a readable account of the first one."""
+    records = seen.in_program_order(case.instructions)
+    timing = [i for i, (e, s) in enumerate(zip(case.trace, records, strict=True)) if s is None or e[:2] != s[:2]]
+    checksums = [i for i, (e, s) in enumerate(zip(case.trace, records, strict=True)) if s is not None and e[2] != s[2]]
+    bits = sum((e ^ s).bit_count() for e, s in zip(case.memory, seen.memory, strict=True) if e != s)
+    states = _state_differences(case, seen)
+    cycles_different = len(timing) + int(seen.cycles != case.cycles) + int(seen.error != 0)
+    cycles_different += int(seen.retired != len(case.instructions)) + sum(len(r) for r in seen.records) - len(
+        [r for r in records if r is not None]
+    )
+    return {
+        "bits_different": bits,
+        "checksums_different": len(checksums),
+        "cycles_different": cycles_different,
+        "states_different": len(states),
+        "instructions": len(case.instructions),
+        "cycles": seen.cycles,
+        "expected_cycles": case.cycles,
+        "error": seen.error,
+        "first_difference": _first(case, seen, records, sorted({*timing, *checksums}), states, bits),
+    }
+
+
+def _state_differences(case: Case, seen: Observation) -> list[str]:
+    if seen.states is None:
+        return []
+    return [
+        f"{unit} {state}: expected {case.states[u][s]}, core {seen.states[u][s]} cycles"
+        for u, unit in enumerate(UNIT_NAMES)
+        for s, state in enumerate(STATE_NAMES)
+        if case.states[u][s] != seen.states[u][s]
+    ]
+
+
+def _first(
+    case: Case, seen: Observation, records: list[Record | None], rows: list[int], states: list[str], bits: int
+) -> list[str]:
+    if rows:
+        index = min(rows, key=lambda i: case.trace[i][1])
+        start = case.program.address + index * INSTRUCTION_BYTES
+        in_memory = decode(seen.memory[start : start + INSTRUCTION_BYTES])
+        return [
+            f"instruction {index} at {start:#x}",
+            f"  simulator: {case.instructions[index]}: {_describe(case.trace[index])}",
+            f"  RTL:       {in_memory}: {_describe(records[index])}",
+        ]
+    if bits:
+        address = next(i for i, (e, s) in enumerate(zip(case.memory, seen.memory, strict=True)) if e != s)
+        expected, found = case.memory[address], seen.memory[address]
+        return [f"memory byte {address:#x}", f"  simulator: {expected:08b}", f"  RTL:       {found:08b}"]
+    if seen.error or seen.cycles != case.cycles:
+        return [f"run: simulator {case.cycles} cycles, error 0; RTL {seen.cycles} cycles, error {seen.error}"]
+    return states[:1]
+
+
+def _describe(record: Record | None) -> str:
+    if record is None:
+        return "did not retire"
+    return f"issue {record[0]}, retire {record[1]}, checksum {record[2]:08x}"
