@@ -7,6 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch import Accelerator
+from hw.gateware.buffers import pick
 from hw.gateware.interfaces import Drain, Issue, LineRead, Words, instruction_layout
 from hw.gateware.popcount import fold32
 from hw.isa import Opcode
@@ -162,8 +163,8 @@ class Array(wiring.Component):
         first, last = stages[0], stages[-1]
         common = {"advance": advance, "unsigned_set": first.unsigned_set, "add": last.valid, "first": last.first}
         common |= {"hand_over": last.valid & last.hand_over, "shift": self.drain.take}
-        activations = [self.activation.data[row].word_select(word, a.word_bits) for row in range(a.rows)]
-        weights = [self.weight.data[column].word_select(word, a.word_bits) for column in range(a.columns)]
+        activations = [pick(self.activation.data[row], word, a.word_bits) for row in range(a.rows)]
+        weights = [pick(self.weight.data[column], word, a.word_bits) for column in range(a.columns)]
         sums = [[Signal(a.count_bits, name=f"sum_{r}_{c}") for c in range(a.columns)] for r in range(a.rows)]
         corrections = [Signal(a.sum_bits, name=f"correction_{r}") for r in range(a.rows)]
         for r in range(a.rows):

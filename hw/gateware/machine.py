@@ -50,17 +50,17 @@ def trace_ports() -> dict[str, wiring.Member]:
     return {"trace_valid": Out(UNIT_COUNT), **{f"trace_{n}": Out(wide) for n in ("issue", "retire", "checksum")}}
 
 
+def core_ports(accelerator: Accelerator) -> dict[str, wiring.Member]:
+    """Return the ports of the core: memory, registers, interrupt."""
+    return {**memory_ports(accelerator), **register_ports(), "interrupt": Out(1)}
+
+
 class Machine(wiring.Component):
     """Everything: AXI4 master, AXI4-Lite registers, interrupt, retirement trace. Contract: docs/machine.md."""
 
     def __init__(self, accelerator: Accelerator) -> None:
         self._accelerator = accelerator
-        super().__init__({
-            **memory_ports(accelerator),
-            **register_ports(),
-            "interrupt": Out(1),
-            **trace_ports(),
-        })
+        super().__init__({**core_ports(accelerator), **trace_ports()})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -130,10 +130,10 @@ class Machine(wiring.Component):
     def _connect_buffers(self, m: Module, load: LoadUnit, array: Array, threshold: ThresholdUnit, store: StoreUnit) -> None:
         a = self._accelerator
         common = {"line_bits": a.line_bits, "port_bits": a.port_bits}
-        m.submodules.activations = activations = LoadBuffer(banks=a.rows, lines=a.activation_lines, **common)
-        m.submodules.weights = weights = LoadBuffer(banks=a.columns, lines=a.weight_lines, **common)
+        m.submodules.activations = activations = LoadBuffer("activation", banks=a.rows, lines=a.activation_lines, **common)
+        m.submodules.weights = weights = LoadBuffer("weight", banks=a.columns, lines=a.weight_lines, **common)
         m.submodules.thresholds = thresholds = LoadBuffer(
-            banks=1, lines=a.threshold_lines, line_bits=a.threshold_line_bits, port_bits=a.port_bits
+            "threshold", banks=1, lines=a.threshold_lines, line_bits=a.threshold_line_bits, port_bits=a.port_bits
         )
         m.submodules.outputs = outputs = OutputBuffer(a)
         connect(m, load.activation, activations.write)
@@ -259,7 +259,7 @@ class Core(wiring.Component):
     """The machine as others build it in: the trace port is left open, so synthesis removes what only the trace needs."""
 
     def __init__(self, accelerator: Accelerator) -> None:
-        super().__init__({**memory_ports(accelerator), **register_ports(), "interrupt": Out(1)})
+        super().__init__(core_ports(accelerator))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
