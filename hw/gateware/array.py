@@ -197,7 +197,7 @@ class Array(wiring.Component):
         with m.If(hand_over):
             m.d.sync += valid_rows.eq(last.rows)
         fields = [Mux(valid_rows > r, total, 0) for r, row in enumerate(self._sums) for total in row]
-        m.d.comb += [self.words.valid.eq(handed), self.words.fold.eq(fold32(Cat(*fields)))]
+        m.d.comb += [self.words.valid.eq(handed), self.words.fold.eq(fold32(m, Cat(*fields)))]
 
 
 def _instance(name: str, drained: Signal, inputs: dict[str, ValueLike]) -> Instance:

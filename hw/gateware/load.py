@@ -70,7 +70,7 @@ class LoadUnit(wiring.Component):
             transfers.r_en.eq(last_beat),
             self.pending.eq(transfers.r_rdy),
             self.words.valid.eq(self.beat_valid),
-            self.words.fold.eq(fold32(self.beat)),
+            self.words.fold.eq(fold32(m, self.beat)),
             self.words.end.eq(last_beat),
         ]
         m.d.sync += self.retire.eq(last_beat)

@@ -5,9 +5,16 @@ from __future__ import annotations
 from amaranth.hdl import Cat, Module, Signal, Value, ValueLike
 
 
-def fold32(value: ValueLike) -> Value:
+def named(m: Module, value: ValueLike, name: str) -> Signal:
+    """Return a signal of that value: Amaranth emits an expression again for each of its slices, a signal once."""
+    signal = Signal(len(Value.cast(value)), name=name)
+    m.d.comb += signal.eq(value)
+    return signal
+
+
+def fold32(m: Module, value: ValueLike) -> Value:
     """Return the XOR of the consecutive 32-bit pieces of a value, as a balanced tree."""
-    bits = Value.cast(value)
+    bits = named(m, value, "folded")
     pieces: list[Value] = [bits[start : start + 32] for start in range(0, len(bits), 32)]
     while len(pieces) > 1:
         pairs = [left ^ right for left, right in zip(pieces[::2], pieces[1::2], strict=False)]
@@ -29,7 +36,8 @@ def popcount(m: Module, bits: Value, *, registers: int, enable: Value) -> Value:
     Throughput is one count per cycle with `enable`; without it every register holds.
     """
     stages = register_levels(len(bits), registers)
-    terms: list[Value] = [bits[index] for index in range(len(bits))]
+    counted = named(m, bits, "counted")
+    terms: list[Value] = [counted[index] for index in range(len(bits))]
     level = 0
     while True:
         if level in stages:

@@ -125,7 +125,7 @@ class StoreUnit(wiring.Component):
             transfers.r_en.eq(self.read_enable & walker.last),
             channels.w_data.eq(self.beat),
             self.words.valid.eq(channels.w_valid & channels.w_ready),
-            self.words.fold.eq(fold32(self.beat)),
+            self.words.fold.eq(fold32(m, self.beat)),
             self.words.end.eq(self.words.valid & instruction_end),
         ]
         with m.If(self.read_enable):

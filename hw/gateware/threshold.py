@@ -145,7 +145,7 @@ class ThresholdUnit(wiring.Component):
             self.write_data.eq(bits),
             self.words.valid.eq(compared.valid),
             self.words.end.eq(compared.valid & compared.end),
-            self.words.fold.eq(fold32(bits)),
+            self.words.fold.eq(fold32(m, bits)),
         ]
         return m
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from amaranth.back import verilog
+from amaranth.back import rtlil
+from amaranth.back.verilog import find_yosys
 from amaranth.lib import wiring
 
 from hw.arch import Accelerator
@@ -13,10 +14,12 @@ from hw.gateware.buffers import banks_of
 from hw.gateware.element import ProcessingElement, RowCorrection
 from hw.gateware.machine import CORE_MODULE, MACHINE_MODULE, Core, Machine
 
+MINIMUM_YOSYS = (0, 40)
+ATTRIBUTES = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding")
+
 
 def generate(accelerator: Accelerator) -> str:
     """Return the Verilog of the core, the machine inside it, and the cells that are used many times."""
-    os.environ["AMARANTH_USE_YOSYS"] = "builtin"
     modules: dict[str, wiring.Component] = {
         CORE_MODULE: Core(accelerator),
         MACHINE_MODULE: Machine(accelerator),
@@ -24,9 +27,16 @@ def generate(accelerator: Accelerator) -> str:
         ELEMENT_MODULE: ProcessingElement(accelerator),
         **banks_of(accelerator),
     }
+    texts = [rtlil.convert(component, name=name, emit_src=False) for name, component in modules.items()]
     header = f"// Accelerator {accelerator.name}, parameters {accelerator.digest}\n"
-    return header + "".join(_emit(component, name) for name, component in modules.items())
+    return header + _to_verilog(texts)
 
 
-def _emit(component: wiring.Component, name: str) -> str:
-    return verilog.convert(component, name=name, strip_internal_attrs=True, emit_src=False)
+def _to_verilog(texts: list[str]) -> str:
+    """Translate the modules in one call of the packaged Yosys; one installed on the machine could give other text."""
+    os.environ["AMARANTH_USE_YOSYS"] = "builtin"
+    removed = " ".join(f"-remove {attribute}" for attribute in ATTRIBUTES)
+    script = [f"read_rtlil <<rtlil\n{text}\nrtlil" for text in texts]
+    script += ["proc -nomux -norom", "memory_collect", f"attrmap {removed}", f"attrmap -modattr {removed}"]
+    yosys = find_yosys(lambda found: found >= MINIMUM_YOSYS)
+    return str(yosys.run(["-q", "-"], "\n".join([*script, "write_verilog -norename"]), ignore_warnings=True))
