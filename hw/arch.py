@@ -104,9 +104,7 @@ class Accelerator:
 
     def _check_relations(self) -> None:
         if self.drain_rows > self.rows:
-            raise AcceleratorError(
-                f"array.drain_rows must be at most array.rows ({self.rows}), not {self.drain_rows}"
-            )
+            raise AcceleratorError(f"array.drain_rows must be at most array.rows ({self.rows}), not {self.drain_rows}")
         levels = self.word_bits.bit_length()
         if self.pipeline > levels:
             raise AcceleratorError(
@@ -116,8 +114,7 @@ class Accelerator:
         if self.word_bits > self.max_inputs:
             need = (self.word_bits + 1).bit_length() + 1
             raise AcceleratorError(
-                f"array.sum_bits must be at least {need} to hold one word of {self.word_bits} bits, "
-                f"not {self.sum_bits}"
+                f"array.sum_bits must be at least {need} to hold one word of {self.word_bits} bits, not {self.sum_bits}"
             )
 
     # --- derived sizes -------------------------------------------------------------------------------------------

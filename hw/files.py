@@ -14,7 +14,7 @@ from hw.messages import shown
 
 MAX_JSON_BYTES = 1 << 20
 MAX_DEPTH = 16
-_BRACKETS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|([\[{])|([\]}])', re.DOTALL)
+_NO_BRACKETS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[^"\[\]{}]++', re.DOTALL)
 
 
 class FileError(ValueError):
@@ -59,7 +59,7 @@ def write_atomic(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
+        Path(temporary).chmod(0o644)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -91,7 +91,7 @@ def _no_constant(name: str) -> None:
 
 def _check_depth(text: str) -> None:
     depth = 0
-    for match in _BRACKETS.finditer(text):
-        depth += (match.lastindex == 1) - (match.lastindex == 2)
+    for bracket in _NO_BRACKETS.sub("", text):
+        depth += 1 if bracket in "[{" else -1
         if depth > MAX_DEPTH:
             raise ValueError(f"nesting must be at most {MAX_DEPTH} deep")

@@ -7,6 +7,8 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -62,8 +64,7 @@ def build(verilog: str, simulator: str, cache: Path) -> Path:
     missing = missing_tool(simulator)
     if missing:
         raise BuildError(missing)
-    key = hashlib.sha256("\0".join([verilog, simulator, *_versions(simulator)]).encode()).hexdigest()[:32]
-    folder = cache / f"{simulator}-{key}"
+    folder = cache / f"{simulator}-{_key(verilog, *_versions(simulator))}"
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / "lock"):
         if not (folder / STAMP).exists():
@@ -71,6 +72,10 @@ def build(verilog: str, simulator: str, cache: Path) -> Path:
             (_build_verilator if simulator == "verilator" else _build_icarus)(folder)
             write_atomic(folder / STAMP, b"")
     return folder
+
+
+def _key(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
 def _versions(simulator: str) -> tuple[str, ...]:
@@ -102,8 +107,25 @@ def _build_verilator(folder: Path) -> None:
         folder,
         environment,
     )  # fmt: skip
-    make = ["make", "-j", str(os.cpu_count() or 1), "-f", "Vtop.mk", *MAKE_VARIABLES, "OPT_FAST=-O2", "OPT_SLOW=-O0"]
+    shared = folder.parent / f"support-{_key(*_versions('verilator'))}"
+    for file in shared.glob("*.o"):
+        shutil.copy(file, folder)
+    python = f"PYTHON3={sys.executable}"
+    make = ["make", "-j", str(os.cpu_count() or 1), "-f", "Vtop.mk", python, *MAKE_VARIABLES, "OPT_FAST=-O1", "OPT_SLOW=-O0"]
     _run([*make, "OPT_GLOBAL=-O1"], folder, environment)
+    if not shared.exists():
+        _keep_support(folder, shared)
+
+
+def _keep_support(folder: Path, shared: Path) -> None:
+    """Keep the objects that are the same for every model: they cost as much as a small one."""
+    temporary = Path(tempfile.mkdtemp(dir=shared.parent))
+    for file in folder.glob("verilated*.o"):
+        shutil.copy(file, temporary)
+    try:
+        temporary.rename(shared)
+    except OSError:
+        shutil.rmtree(temporary)
 
 
 def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
