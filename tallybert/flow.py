@@ -1,0 +1,234 @@
+"""What the verbs do: a layer mapped, simulated, generated as RTL, verified. Each function returns a plain report."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hw.arch import Accelerator
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mapping.mapper import MappedLayer
+    from model.network import BinaryLayer
+    from sim.machine import Execution
+    from sim.memory import MemoryProfile
+
+Say = Callable[[str], None]
+UNIT_NAMES = ("load", "array", "threshold", "store", "sequencer")
+STATE_NAMES = ("busy", "wait", "token", "issue", "empty")
+WAITS_FOR = {"load": "memory", "array": "drain", "threshold": "array", "store": "memory", "sequencer": "fence"}
+DEMO_LAYER = (16, 64, 48)
+RTL_FOLDER, CASE_FOLDER, WORK_FOLDER = "rtl", "case", "work"
+
+
+class ResultError(AssertionError):
+    """The simulator and the integer reference disagree: a fault of tallybert, never of the input."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A layer and the activation bits, uint8 [rows, inputs], that it runs on."""
+
+    layer: BinaryLayer
+    activations: np.ndarray
+
+    @property
+    def shape(self) -> str:
+        """Rows, inputs and outputs, as on the command line."""
+        return f"{len(self.activations)}x{self.layer.inputs}x{self.layer.outputs}"
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A mapped layer with its values: everything that the simulator says of it."""
+
+    mapped: MappedLayer
+    execution: Execution
+    mapping_seconds: float
+    timing_seconds: float
+    values_seconds: float
+
+
+def random_workload(rows: int, inputs: int, outputs: int, input_set: str, seed: int) -> Workload:
+    """Return a made-up layer and density-biased activations, the same for a seed everywhere."""
+    from model.synthetic import random_layer
+
+    return layer_workload(random_layer(inputs, outputs, input_set, seed), rows, seed)
+
+
+def layer_workload(layer: BinaryLayer, rows: int, seed: int) -> Workload:
+    """Return a given layer with made-up activations."""
+    from model.bits import unpack
+    from model.synthetic import random_activations
+
+    return Workload(layer, unpack(random_activations(rows, layer.inputs, seed), layer.inputs))
+
+
+def run_simulation(accelerator: Accelerator, work: Workload, memory: MemoryProfile, say: Say) -> Simulation:
+    """Map a layer, time it, execute it on values, and hold the result against the integer reference."""
+    from mapping.mapper import map_layer, outputs
+    from sim import reference
+    from sim.machine import execute
+    from sim.timing import simulate
+
+    from model.bits import unpack
+
+    say(f"mapping {work.shape} onto {accelerator.name}")
+    started = time.perf_counter()
+    mapped = map_layer(accelerator, work.layer, work.activations, memory)
+    mapped_at = time.perf_counter()
+    simulate(accelerator, mapped.program.instructions, memory)
+    timed_at = time.perf_counter()
+    say(f"executing {len(mapped.program.instructions)} instructions on values")
+    execution = execute(mapped.program)
+    finished = time.perf_counter()
+    layer = work.layer
+    sums = reference.sums(work.activations, unpack(layer.weights, layer.inputs), layer.input_set == "unsigned")
+    expected = reference.binarize(sums, layer.thresholds, layer.polarity)
+    if not (outputs(mapped, execution.memory) == expected).all():
+        raise ResultError(f"{work.shape} on {accelerator.name}: the simulated outputs differ from the integer reference")
+    return Simulation(mapped, execution, mapped_at - started, timed_at - mapped_at, finished - timed_at)
+
+
+def simulate(accelerator: Accelerator, work: Workload, *, memory: MemoryProfile, say: Say) -> dict[str, Any]:
+    """Return cycles, utilisation, and what each unit did in them."""
+    done = run_simulation(accelerator, work, memory, say)
+    timing = done.mapped.timing
+    return {
+        **_workload_report(accelerator, work, memory),
+        "outputs_equal_reference": True,
+        "instructions": len(done.mapped.program.instructions),
+        **_cycle_report(accelerator, done),
+        "units": {
+            unit: {"waits_for": WAITS_FOR[unit], **_states(timing.states[index])}
+            for index, unit in enumerate(UNIT_NAMES)
+        },
+        "tiling": str(done.mapped.tiling),
+        "mapping_seconds": round(done.mapping_seconds, 4),
+        "timing_seconds": round(done.timing_seconds, 6),
+        "values_seconds": round(done.values_seconds, 4),
+    }
+
+
+def rtl(accelerator: Accelerator, folder: Path, *, say: Say) -> dict[str, Any]:
+    """Write the RTL folder and return its manifest."""
+    from hw.gateware.bundle import write_bundle
+
+    say(f"generating the RTL of {accelerator.name} ({accelerator.lanes} binary lanes)")
+    started = time.perf_counter()
+    manifest = write_bundle(accelerator, folder)
+    return {"folder": str(folder), "seconds": round(time.perf_counter() - started, 3), **manifest}
+
+
+def verify(
+    accelerator: Accelerator,
+    work: Workload,
+    *,
+    memory: MemoryProfile,
+    simulator: str,
+    keep: Path | None,
+    say: Say,
+) -> dict[str, Any]:
+    """Run the same program on RTL and simulator and return how many bits and cycles differ."""
+    if keep is not None:
+        return _verify_in(keep, accelerator, work, memory, simulator, say)
+    with tempfile.TemporaryDirectory(prefix="tallybert-") as folder:
+        return _verify_in(Path(folder), accelerator, work, memory, simulator, say)
+
+
+def demo(folder: Path, *, say: Say) -> dict[str, Any]:
+    """Take the default layer to the nano accelerator and verify it there, keeping every file."""
+    from hw.config import load_accelerator
+    from sim.memory import MemoryProfile
+
+    work = random_workload(*DEMO_LAYER, "signed", 0)
+    return verify(
+        load_accelerator("nano"), work, memory=MemoryProfile(), simulator="verilator", keep=folder, say=say
+    )
+
+
+def write_case(folder: Path, done: Simulation, memory: MemoryProfile, reset_at: int | None = None) -> None:
+    """Write a simulation as a case for the bench: program, image, and everything that must come out."""
+    from hw.bench.case import write_expectation
+
+    timing = done.mapped.timing
+    columns = (timing.issue, timing.retire, done.execution.checksums)
+    done.mapped.program.save(folder)
+    write_expectation(
+        folder,
+        profile=memory.to_dict(),
+        trace=[[int(number) for number in row] for row in zip(*columns, strict=True)],
+        cycles=timing.cycles,
+        states=timing.states.tolist(),
+        memory=done.execution.memory.tobytes(),
+        reset_at=reset_at,
+    )
+
+
+def _verify_in(
+    folder: Path, accelerator: Accelerator, work: Workload, memory: MemoryProfile, simulator: str, say: Say
+) -> dict[str, Any]:
+    from hw.bench.build import build, default_cache
+    from hw.bench.runner import run
+    from hw.gateware.bundle import VERILOG_FILE, write_bundle
+
+    done = run_simulation(accelerator, work, memory, say)
+    say(f"generating the RTL of {accelerator.name} ({accelerator.lanes} binary lanes)")
+    started = time.perf_counter()
+    write_bundle(accelerator, folder / RTL_FOLDER)
+    generated_at = time.perf_counter()
+    write_case(folder / CASE_FOLDER, done, memory)
+    say(f"building it for {simulator} (kept for the next time)")
+    built = build((folder / RTL_FOLDER / VERILOG_FILE).read_text(), simulator, default_cache())
+    built_at = time.perf_counter()
+    say(f"running {done.mapped.timing.cycles} cycles under cocotb")
+    result = run(built, simulator, [folder / CASE_FOLDER], folder / WORK_FOLDER)[0]
+    equal = all(result.get(f"{what}_different") == 0 for what in ("bits", "cycles", "checksums", "states"))
+    return {
+        **_workload_report(accelerator, work, memory),
+        "simulator": simulator,
+        "ok": equal,
+        "bits_different": result.get("bits_different"),
+        "cycles_different": result.get("cycles_different"),
+        "checksums_different": result.get("checksums_different"),
+        "states_different": result.get("states_different"),
+        "instructions": len(done.mapped.program.instructions),
+        **_cycle_report(accelerator, done),
+        "rtl_cycles": result.get("cycles"),
+        "first_difference": result.get("first_difference", [result.get("failure")]),
+        "rtl_seconds": result["rtl_seconds"],
+        "sim_seconds": round(done.timing_seconds + done.values_seconds, 4),
+        "timing_seconds": round(done.timing_seconds, 6),
+        "mapping_seconds": round(done.mapping_seconds, 4),
+        "generate_seconds": round(generated_at - started, 3),
+        "build_seconds": round(built_at - generated_at, 3),
+    }
+
+
+def _workload_report(accelerator: Accelerator, work: Workload, memory: MemoryProfile) -> dict[str, Any]:
+    return {
+        "accelerator": accelerator.name,
+        "lanes": accelerator.lanes,
+        "layer": work.shape,
+        "set": work.layer.input_set,
+        "memory": memory.to_dict(),
+    }
+
+
+def _cycle_report(accelerator: Accelerator, done: Simulation) -> dict[str, Any]:
+    cycles = done.mapped.timing.cycles
+    return {
+        "cycles": cycles,
+        "utilisation": round(done.mapped.utilisation, 6),
+        "seconds_at_clock": cycles / (accelerator.clock_mhz * 1e6),
+    }
+
+
+def _states(row: Any) -> dict[str, int]:
+    return {state: int(count) for state, count in zip(STATE_NAMES, row, strict=True)}

@@ -1,0 +1,148 @@
+"""What several verbs take from the command line: accelerators, layers, memories, seeds; and how they give results."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hw.messages import shown
+
+if TYPE_CHECKING:
+    from sim.memory import MemoryProfile
+
+MAX_LAYER_SIZE = 65535
+MAX_SEED = 0xFFFFFFFF
+MEMORY_FIELDS = {
+    "latency": "cycles from a read request to its first beat",
+    "write_latency": "cycles from the last write beat to the response",
+    "interval": "cycles from one beat to the next, at least",
+    "jitter": "largest extra latency of a burst",
+    "stall_rate": "chance, in 256ths, that a handshake is held back",
+    "stall_max": "largest number of cycles that it is held back",
+}
+JITTER = {"jitter": 40, "stall_rate": 64, "stall_max": 7}
+
+
+class CommandError(ValueError):
+    """Arguments that are each fine and do not go together; the message says which and why."""
+
+
+class Layer(NamedTuple):
+    """The size of a binary linear layer: `rows` of `inputs` bits (K) become rows of `outputs` bits."""
+
+    rows: int
+    inputs: int
+    outputs: int
+
+    def __str__(self) -> str:
+        return f"{self.rows}x{self.inputs}x{self.outputs}"
+
+
+def layer(text: str) -> Layer:
+    """Read MxKxN: rows, inputs (K), outputs."""
+    match = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", text)
+    sizes = [int(size) for size in match.groups()] if match else []
+    if not sizes or max(sizes) > MAX_LAYER_SIZE:
+        raise argparse.ArgumentTypeError(
+            f"must be MxKxN (rows x inputs x outputs), each from 1 to {MAX_LAYER_SIZE}, as in 128x768x768, "
+            f"not {shown(text)}"
+        )
+    return Layer(*sizes)
+
+
+def seed(text: str) -> int:
+    """Read the seed of random numbers."""
+    value = whole_number(text)
+    if not 0 <= value <= MAX_SEED:
+        raise argparse.ArgumentTypeError(f"must be an integer from 0 to {MAX_SEED}, not {shown(value)}")
+    return value
+
+
+def whole_number(text: str) -> int:
+    """Read an integer in plain decimal."""
+    if not re.fullmatch(r"-?(0|[1-9][0-9]{0,17})", text):
+        raise argparse.ArgumentTypeError(f"must be an integer in decimal, not {shown(text)}")
+    return int(text)
+
+
+def add_verb(subparsers: Any, name: str, text: str, example: str) -> argparse.ArgumentParser:
+    """Add the parser of a verb with what every verb has: a description, an example and --json."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        name,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}.",
+        epilog=f"example: {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else, to stdout")
+    parser.set_defaults(parser=parser)
+    return parser
+
+
+def add_accelerator(parser: argparse.ArgumentParser) -> None:
+    """Add the accelerator, a file or a preset."""
+    parser.add_argument("accelerator", metavar="ACCELERATOR", help="a YAML file, or a preset: nano, edge, big")
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Add what describes one run: the layer, its set, the memory and the seed."""
+    parser.add_argument(
+        "--layer", type=layer, required=True, metavar="MxKxN", help="rows, inputs (K) and outputs of a binary layer"
+    )
+    parser.add_argument(
+        "--set", choices=("signed", "unsigned"), default="signed", help="activation bits are -1, +1 or 0, 1"
+    )
+    parser.add_argument("--seed", type=seed, default=0, metavar="S", help="of the data and of the memory (default: 0)")
+    for name, text in MEMORY_FIELDS.items():
+        option = f"--memory-{name.replace('_', '-')}"
+        parser.add_argument(option, dest=f"memory_{name}", type=whole_number, metavar="N", help=text)
+    parser.add_argument(
+        "--jitter",
+        action="store_true",
+        help="a restless memory: random latencies and stalls (short for "
+        + " ".join(f"--memory-{name.replace('_', '-')} {value}" for name, value in JITTER.items())
+        + ")",
+    )
+
+
+def memory_profile(args: argparse.Namespace) -> MemoryProfile:
+    """Return the memory that the arguments describe; what they leave out has the default of the profile."""
+    from sim.memory import MemoryProfile
+
+    fields = dict(JITTER) if args.jitter else {}
+    given = {name: getattr(args, f"memory_{name}") for name in MEMORY_FIELDS}
+    fields |= {name: value for name, value in given.items() if value is not None}
+    return MemoryProfile(**fields, seed=args.seed)
+
+
+def say(line: str) -> None:
+    """Tell how the work goes."""
+    if sys.stderr is not None:
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+
+def give(args: argparse.Namespace, report: dict[str, Any]) -> None:
+    """Print a result: as JSON if that was asked for, else as one line for each value."""
+    if args.json:
+        print(json.dumps(report, indent=2))
+        return
+    lines = list(_flat(report))
+    width = max((len(name) for name, _ in lines), default=0)
+    for name, value in lines:
+        print(f"{name:<{width}}  {value}")
+
+
+def _flat(report: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    lines = []
+    for name, value in report.items():
+        if isinstance(value, dict):
+            lines += _flat(value, f"{prefix}{name}.")
+        else:
+            text = {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+            lines.append((f"{prefix}{name}".replace("_", " "), text))
+    return lines

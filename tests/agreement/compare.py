@@ -1,0 +1,40 @@
+"""Run the cases of a group on the RTL and on the simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hw.bench.build import build
+from hw.bench.runner import run
+from hw.gateware.verilog import generate
+from tallybert.flow import random_workload, run_simulation, write_case
+from tests.agreement.points import Point
+
+COUNTS = ("bits_different", "cycles_different", "checksums_different", "states_different")
+
+
+def compare(points: Sequence[Point], simulator: str, cache: Path, work: Path) -> list[dict[str, Any]]:
+    """Return the bench's result of each case; all of them run in one simulation, without a reset between them."""
+    accelerator = points[0].accelerator
+    folders = [_write(point, work / f"case{point.number}") for point in points]
+    built = build(generate(accelerator), simulator, cache)
+    return run(built, simulator, folders, work)
+
+
+def failures(points: Sequence[Point], results: Sequence[dict[str, Any]]) -> list[str]:
+    """Return an account of each case that is not equal in every bit and every cycle."""
+    return [
+        f"{point}: {result}"
+        for point, result in zip(points, results, strict=True)
+        if "failure" in result or any(result[name] != 0 for name in COUNTS)
+    ]
+
+
+def _write(point: Point, folder: Path) -> Path:
+    work = random_workload(point.rows, point.inputs, point.outputs, point.input_set, point.seed)
+    done = run_simulation(point.accelerator, work, point.memory, lambda line: None)
+    reset_at = 1 + point.seed % done.mapped.timing.cycles if point.resets else None
+    write_case(folder, done, point.memory, reset_at)
+    return folder

@@ -1,0 +1,128 @@
+"""The sequencer alone: errors, FENCE and HALT, and the counters that a run leaves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hw.gateware.sequencer import ErrorCode, Sequencer
+from hw.isa import Opcode, make
+from tests.hw.gateware.clockwork import simulate
+
+STORE = {"address": 0, "line": 0, "row_beats": 1, "segments": 1, "segment_beats": 1, "stride": 0}
+
+
+def number(opcode: Opcode, **operands: int) -> int:
+    return int.from_bytes(make(opcode, **operands).encode(), "little")
+
+
+async def start(ctx: Any, dut: Sequencer) -> None:
+    ctx.set(dut.space, 0b1111)
+    ctx.set(dut.quiet, 1)
+    ctx.set(dut.start, 1)
+    assert ctx.get(dut.clear)
+    await ctx.tick()
+    ctx.set(dut.start, 0)
+    assert ctx.get(dut.running)
+    assert ctx.get(dut.cycle) == 1
+
+
+async def offer(ctx: Any, dut: Sequencer, instruction: int) -> None:
+    ctx.set(dut.valid, 1)
+    ctx.set(dut.instruction, instruction % (1 << len(dut.instruction)))
+
+
+@pytest.mark.parametrize(
+    ("instruction", "legal"),
+    [
+        (number(Opcode.STORE, **STORE), True),
+        (0, False),
+        (7, False),
+        (255, False),
+        (number(Opcode.STORE, **STORE) & ~(0xFFFF << 80), False),
+        (number(Opcode.STORE, **STORE) & ~(0xFFFF << 96), False),
+        (number(Opcode.STORE, **STORE) & ~(0xFFFF << 112), False),
+    ],
+)
+def test_unknown_opcodes_and_zero_counts_stop_the_run(instruction: int, legal: bool) -> None:
+    dut = Sequencer()
+
+    async def process(ctx: Any) -> None:
+        await start(ctx, dut)
+        await offer(ctx, dut, instruction)
+        assert ctx.get(dut.take) == legal
+        await ctx.tick()
+        assert ctx.get(dut.hold) == (not legal)
+        await ctx.tick()
+        assert ctx.get(dut.done) == (not legal)
+        assert ctx.get(dut.error) == (ErrorCode.NONE if legal else ErrorCode.ILLEGAL_INSTRUCTION)
+
+    simulate(dut, process)
+
+
+@pytest.mark.parametrize(
+    ("cause", "code"),
+    [
+        ("read_error", ErrorCode.READ_ERROR),
+        ("write_error", ErrorCode.WRITE_ERROR),
+        ("exhausted", ErrorCode.NO_HALT),
+    ],
+)
+def test_an_error_waits_for_quiet_and_a_new_start_clears_it(cause: str, code: ErrorCode) -> None:
+    dut = Sequencer()
+
+    async def process(ctx: Any) -> None:
+        await start(ctx, dut)
+        ctx.set(dut.quiet, 0)
+        ctx.set(getattr(dut, cause), 1)
+        await ctx.tick()
+        ctx.set(getattr(dut, cause), 0)
+        await ctx.tick().repeat(5)
+        assert (ctx.get(dut.hold), ctx.get(dut.running), ctx.get(dut.done)) == (1, 1, 0)
+        ctx.set(dut.quiet, 1)
+        await ctx.tick()
+        assert (ctx.get(dut.hold), ctx.get(dut.running), ctx.get(dut.done)) == (0, 0, 1)
+        assert ctx.get(dut.error) == code
+        await start(ctx, dut)
+        assert ctx.get(dut.error) == ErrorCode.NONE
+
+    simulate(dut, process)
+
+
+def test_halt_waits_for_what_is_in_flight_and_total_is_its_cycle_plus_one() -> None:
+    dut = Sequencer()
+
+    async def process(ctx: Any) -> None:
+        await start(ctx, dut)
+        await offer(ctx, dut, number(Opcode.STORE, **STORE))
+        await ctx.tick()
+        await offer(ctx, dut, number(Opcode.HALT))
+        for _ in range(6):
+            assert (ctx.get(dut.take), ctx.get(dut.waiting)) == (0, 1)
+            await ctx.tick()
+        ctx.set(dut.retire, 0b1000)
+        assert not ctx.get(dut.take)
+        await ctx.tick()
+        ctx.set(dut.retire, 0)
+        assert (ctx.get(dut.retire_here), ctx.get(dut.issue_cycle)) == (1, 2)
+        halt_cycle = ctx.get(dut.cycle)
+        await ctx.tick()
+        assert (ctx.get(dut.running), ctx.get(dut.done)) == (0, 1)
+        await ctx.tick().repeat(3)
+        assert (ctx.get(dut.cycle), ctx.get(dut.retired)) == (halt_cycle + 1, 2)
+
+    simulate(dut, process)
+
+
+def test_start_is_ignored_while_running() -> None:
+    dut = Sequencer()
+
+    async def process(ctx: Any) -> None:
+        await start(ctx, dut)
+        ctx.set(dut.start, 1)
+        assert not ctx.get(dut.clear)
+        await ctx.tick()
+        assert ctx.get(dut.cycle) == 2
+
+    simulate(dut, process)

@@ -1,0 +1,189 @@
+"""hw.arch: defaults, every wrong parameter with its whole message, relations, derived sizes, identity."""
+
+import dataclasses
+import re
+
+import pytest
+
+from hw.arch import FIELDS, FORMAT, SECTIONS, Accelerator, AcceleratorError
+
+# Written out on purpose, so that a changed limit is seen: name, section, lowest, highest, power of two.
+LIMITS = [
+    ("rows", "array", 1, 64, False),
+    ("columns", "array", 1, 64, True),
+    ("word_bits", "array", 1, 1024, True),
+    ("pipeline", "array", 0, 11, False),
+    ("sum_bits", "array", 4, 31, False),
+    ("drain_rows", "array", 1, 64, False),
+    ("activation_lines", "buffers", 2, 65536, False),
+    ("weight_lines", "buffers", 2, 65536, False),
+    ("threshold_lines", "buffers", 2, 65536, False),
+    ("output_lines", "buffers", 2, 65536, False),
+    ("port_bits", "memory", 8, 256, True),
+    ("burst_beats", "memory", 1, 256, False),
+    ("reads_in_flight", "memory", 1, 64, False),
+    ("writes_in_flight", "memory", 1, 64, False),
+    ("fetch_depth", "queues", 1, 16, False),
+    ("queue_depth", "queues", 1, 16, False),
+    ("transfers_in_flight", "queues", 1, 16, False),
+    ("clock_mhz", "implementation", 1, 2000, False),
+]
+POWERS = [limit for limit in LIMITS if limit[4]]
+# With these, every field can go to either of its limits without breaking a relation with another one.
+ROOM = {"rows": 64, "word_bits": 1024, "sum_bits": 31}
+
+
+def message_of(**changes: object) -> str:
+    with pytest.raises(AcceleratorError) as caught:
+        Accelerator(**changes)
+    return str(caught.value)
+
+
+def expectation(name: str, section: str, low: int, high: int, power: bool) -> str:
+    return f"{section}.{name} must be {'a power of two' if power else 'an integer'} from {low} to {high}, not "
+
+
+def test_the_table_names_every_field() -> None:
+    assert [limit[0] for limit in LIMITS] == list(FIELDS)
+    every = {field.name for field in dataclasses.fields(Accelerator)}
+    assert every == {limit[0] for limit in LIMITS} | {"name", "counters"}
+
+
+def test_defaults() -> None:
+    accelerator = Accelerator()
+    assert (accelerator.name, accelerator.rows, accelerator.columns, accelerator.word_bits) == ("unnamed", 4, 4, 16)
+    assert accelerator.counters is True
+    assert accelerator.lanes == 256
+
+
+@pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit[0])
+class TestEachField:
+    def test_too_small(self, limit: tuple[str, str, int, int, bool]) -> None:
+        assert message_of(**{limit[0]: limit[2] - 1}) == f"{expectation(*limit)}{limit[2] - 1}"
+
+    def test_too_big(self, limit: tuple[str, str, int, int, bool]) -> None:
+        wrong = limit[3] * 2 if limit[4] else limit[3] + 1
+        assert message_of(**{limit[0]: wrong}) == f"{expectation(*limit)}{wrong}"
+
+    @pytest.mark.parametrize("wrong", [True, False, 4.0, "4", None, [4], float("nan"), float("inf"), 4 + 0j])
+    def test_wrong_type(self, limit: tuple[str, str, int, int, bool], wrong: object) -> None:
+        assert message_of(**{limit[0]: wrong}) == f"{expectation(*limit)}{wrong!r}"
+
+    def test_a_number_too_long_to_print(self, limit: tuple[str, str, int, int, bool]) -> None:
+        assert message_of(**{limit[0]: 10**5000}) == f"{expectation(*limit)}a number of 16610 bits"
+
+    def test_the_limits_themselves(self, limit: tuple[str, str, int, int, bool]) -> None:
+        name, _, low, high, _ = limit
+        assert getattr(Accelerator(**{**ROOM, name: high}), name) == high
+        room = {"word_bits": 2, "rows": 1, "drain_rows": 1, "pipeline": 0}
+        assert getattr(Accelerator(**{**room, name: low}), name) == low
+
+
+@pytest.mark.parametrize("limit", POWERS, ids=lambda limit: limit[0])
+def test_not_a_power_of_two(limit: tuple[str, str, int, int, bool]) -> None:
+    for wrong in (limit[3] - 1, limit[3] // 2 + 1):
+        assert message_of(**{limit[0]: wrong}) == f"{expectation(*limit)}{wrong}"
+
+
+@pytest.mark.parametrize("wrong", [1, 0, "true", None, 1.0])
+def test_counters_are_a_bool(wrong: object) -> None:
+    assert message_of(counters=wrong) == f"implementation.counters must be true or false, not {wrong!r}"
+
+
+@pytest.mark.parametrize("wrong", ["", "a b", "1a", "-a", "_a", "a\n", "a" * 65, "é", "a/b", None, 5, "a\0"])
+def test_a_wrong_name(wrong: object) -> None:
+    start = "name must be 1 to 64 letters, digits, '_' or '-', starting with a letter, not "
+    message = message_of(name=wrong)
+    assert message.startswith(start)
+    assert "\n" not in message
+    assert len(message) < 200
+
+
+@pytest.mark.parametrize("name", ["a", "A9_-", "a" * 64])
+def test_a_good_name(name: str) -> None:
+    assert Accelerator(name=name).name == name
+
+
+class TestRelations:
+    def test_drain_rows_of_more_rows_than_there_are(self) -> None:
+        assert message_of(rows=4, drain_rows=5) == "array.drain_rows must be at most array.rows (4), not 5"
+        assert Accelerator(rows=4, drain_rows=4).drain_rows == 4
+
+    @pytest.mark.parametrize(("word_bits", "levels"), [(1, 1), (2, 2), (16, 5), (64, 7), (1024, 11)])
+    def test_more_registers_than_adder_levels(self, word_bits: int, levels: int) -> None:
+        if levels < 11:
+            expected = (
+                f"array.pipeline must be at most {levels} for words of {word_bits} bits (one register after the "
+                f"product and one after each adder level), not {levels + 1}"
+            )
+            assert message_of(word_bits=word_bits, pipeline=levels + 1) == expected
+        assert Accelerator(word_bits=word_bits, pipeline=levels).pipeline == levels
+
+    @pytest.mark.parametrize(("word_bits", "need"), [(8, 5), (16, 6), (64, 8), (1024, 12)])
+    def test_sums_too_narrow_for_one_word(self, word_bits: int, need: int) -> None:
+        expected = f"array.sum_bits must be at least {need} to hold one word of {word_bits} bits, not {need - 1}"
+        assert message_of(word_bits=word_bits, sum_bits=need - 1) == expected
+        assert Accelerator(word_bits=word_bits, sum_bits=need).max_inputs >= word_bits
+
+
+class TestDerivedSizes:
+    def test_narrow_port(self) -> None:
+        accelerator = Accelerator(rows=3, columns=4, word_bits=64, port_bits=16)
+        assert accelerator.lanes == 3 * 4 * 64
+        assert (accelerator.beat_bytes, accelerator.line_bits) == (2, 64)
+        assert (accelerator.line_beats, accelerator.line_words) == (4, 1)
+        assert (accelerator.threshold_line_beats, accelerator.threshold_line_bits) == (4, 64)
+        assert (accelerator.output_line_bits, accelerator.output_line_beats) == (64, 4)
+        assert accelerator.output_line_groups == 16
+        assert accelerator.instruction_beats == 16
+
+    def test_wide_port(self) -> None:
+        accelerator = Accelerator(rows=3, columns=64, word_bits=8, port_bits=256, sum_bits=16)
+        assert (accelerator.line_beats, accelerator.line_words) == (1, 32)
+        assert accelerator.threshold_entry_bits == 32
+        assert (accelerator.threshold_line_beats, accelerator.threshold_line_bits) == (8, 2048)
+        assert (accelerator.output_line_bits, accelerator.output_line_groups) == (256, 4)
+        assert accelerator.instruction_beats == 1
+
+    def test_a_threshold_line_is_padded_to_whole_beats(self) -> None:
+        accelerator = Accelerator(columns=1, port_bits=256)
+        assert (accelerator.threshold_line_beats, accelerator.threshold_line_bits) == (1, 256)
+
+    @pytest.mark.parametrize("sum_bits", [6, 14, 15, 16, 31])
+    def test_a_threshold_that_never_fires_fits(self, sum_bits: int) -> None:
+        accelerator = Accelerator(sum_bits=sum_bits)
+        never = accelerator.max_inputs + 1
+        assert never == 2 ** (sum_bits - 1) - 1
+        assert sum_bits + 1 <= accelerator.threshold_entry_bits
+        assert accelerator.count_bits >= accelerator.max_inputs.bit_length()
+        assert accelerator.threshold_entry_bits == (16 if sum_bits <= 15 else 32)
+
+
+class TestIdentity:
+    def test_to_dict_has_every_field_in_its_section(self) -> None:
+        value = Accelerator(name="x").to_dict()
+        assert list(value) == ["format", "name", *SECTIONS]
+        assert value["format"] == FORMAT == "tallybert-accelerator-1"
+        for name, section, *_ in LIMITS:
+            assert value[section][name] == getattr(Accelerator(), name)
+        assert value["implementation"]["counters"] is True
+
+    def test_digest_depends_on_every_field(self) -> None:
+        base = Accelerator(rows=8, pipeline=2, sum_bits=15)
+        changed = [base.replace(**{name: getattr(base, name) * 2}) for name, *_ in LIMITS]
+        changed += [base.replace(name="other"), base.replace(counters=False)]
+        digests = {accelerator.digest for accelerator in [base, *changed]}
+        assert len(digests) == len(changed) + 1
+        assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in digests)
+
+    def test_equal_accelerators_are_equal_and_hash_the_same(self) -> None:
+        assert Accelerator(rows=2) == Accelerator(rows=2)
+        assert len({Accelerator(rows=2), Accelerator(rows=2), Accelerator(rows=3)}) == 2
+
+    def test_it_cannot_be_changed(self) -> None:
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            Accelerator().rows = 3  # type: ignore[misc]
+
+    def test_replace_checks_again(self) -> None:
+        with pytest.raises(AcceleratorError, match=r"^array.rows must be an integer from 1 to 64, not 0$"):
+            Accelerator().replace(rows=0)

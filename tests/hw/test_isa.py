@@ -1,0 +1,253 @@
+"""hw.isa: every operand at its limits, encoding and decoding, refusals, and the table of docs/machine.md."""
+
+import itertools
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hw.isa import (
+    FIELDS,
+    INSTRUCTION_BYTES,
+    OPCODE,
+    SIGNAL,
+    TOKEN_UNITS,
+    UNIT_OF,
+    WAIT,
+    Field,
+    Instruction,
+    InstructionError,
+    Opcode,
+    Unit,
+    decode,
+    make,
+)
+
+MACHINE = Path(__file__).parents[2] / "docs" / "machine.md"
+OPERANDS = [(opcode, field) for opcode in Opcode for field in FIELDS[opcode]]
+SEQUENCED = (Opcode.FENCE, Opcode.HALT)
+
+
+def name_of(item: object) -> str | None:
+    return item.name.lower() if isinstance(item, Opcode | Field) else None
+
+
+def lowest(opcode: Opcode) -> dict[str, int]:
+    return {field.name: int(field.count) for field in FIELDS[opcode]}
+
+
+def highest(opcode: Opcode) -> dict[str, int]:
+    return {field.name: 2**field.width - 1 for field in FIELDS[opcode]}
+
+
+def legal_mask(opcode: Opcode) -> int:
+    return 0 if opcode in SEQUENCED else 0b1111 & ~(1 << UNIT_OF[opcode])
+
+
+def put(data: bytes, field: Field, value: int) -> bytes:
+    word = int.from_bytes(data, "little") & ~((2**field.width - 1) << field.offset) | value << field.offset
+    return word.to_bytes(INSTRUCTION_BYTES, "little")
+
+
+def instructions() -> st.SearchStrategy[Instruction]:
+    def of(opcode: Opcode) -> st.SearchStrategy[Instruction]:
+        operands = {f.name: st.integers(int(f.count), 2**f.width - 1) for f in FIELDS[opcode]}
+        mask = st.integers(0, 15).map(lambda value: value & legal_mask(opcode))
+        return st.builds(
+            lambda wait, signal, ops: make(opcode, wait=wait, signal=signal, **ops),
+            mask,
+            mask,
+            st.fixed_dictionaries(operands),
+        )
+
+    return st.sampled_from(list(Opcode)).flatmap(of)
+
+
+class TestRoundTrip:
+    @pytest.mark.parametrize(("opcode", "field"), OPERANDS, ids=name_of)
+    def test_each_operand_at_its_limits(self, opcode: Opcode, field: Field) -> None:
+        for value in {int(field.count), 1, 2**field.width // 2, 2**field.width - 1}:
+            instruction = make(opcode, **{**lowest(opcode), field.name: value})
+            data = instruction.encode()
+            assert len(data) == INSTRUCTION_BYTES
+            assert int.from_bytes(data, "little") >> field.offset & (2**field.width - 1) == value
+            assert decode(data) == instruction
+            assert getattr(decode(data), field.name) == value
+
+    @pytest.mark.parametrize("opcode", Opcode, ids=name_of)
+    def test_all_operands_at_their_limits(self, opcode: Opcode) -> None:
+        mask = legal_mask(opcode)
+        for operands, masks in itertools.product((lowest(opcode), highest(opcode)), ((0, 0), (mask, 0), (0, mask))):
+            instruction = make(opcode, wait=masks[0], signal=masks[1], **operands)
+            assert decode(instruction.encode()) == instruction
+
+    @settings(deadline=None, max_examples=300)
+    @given(instructions())
+    def test_any_instruction(self, instruction: Instruction) -> None:
+        assert decode(instruction.encode()) == instruction
+        assert "\n" not in str(instruction)
+
+    @settings(deadline=None, max_examples=500)
+    @given(st.binary(min_size=32, max_size=32), st.integers(0, 7))
+    def test_any_bytes_decode_to_themselves_or_are_refused(self, data: bytes, opcode: int) -> None:
+        data = bytes([opcode]) + data[1:]
+        try:
+            assert decode(data).encode() == data
+        except InstructionError as error:
+            assert "\n" not in str(error)
+
+    def test_fields_do_not_overlap(self) -> None:
+        for opcode in Opcode:
+            bits = [b for f in (OPCODE, WAIT, SIGNAL, *FIELDS[opcode]) for b in range(f.offset, f.offset + f.width)]
+            assert len(bits) == len(set(bits))
+            assert max(bits) < 8 * INSTRUCTION_BYTES
+
+    def test_bytes_of_one_instruction(self) -> None:
+        load = make(
+            Opcode.LOAD,
+            buffer=1,
+            address=0x12345678,
+            line=2,
+            row_beats=3,
+            segments=4,
+            segment_beats=6,
+            stride=0xABC,
+            wait=0b0010,
+            signal=0b0110,
+        )
+        assert load.encode().hex() == "01020601_78563412_02000300_04000600_bc0a0000_".replace("_", "") + "00" * 12
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(("opcode", "field"), OPERANDS, ids=name_of)
+    def test_operands_out_of_range_or_of_the_wrong_type(self, opcode: Opcode, field: Field) -> None:
+        low, high = int(field.count), 2**field.width - 1
+        expected = f"{opcode.name}.{field.name} must be an integer from {low} to {high}, not "
+        for wrong in (low - 1, high + 1, True, 1.0, "1", None):
+            with pytest.raises(InstructionError) as caught:
+                make(opcode, **{**lowest(opcode), field.name: wrong})
+            assert str(caught.value) == f"{expected}{wrong!r}"
+
+    def test_a_number_too_long_to_print(self) -> None:
+        with pytest.raises(InstructionError, match=r"not a number of 16610 bits$"):
+            make(Opcode.LOAD, **{**lowest(Opcode.LOAD), "address": 10**5000})
+
+    @pytest.mark.parametrize(("opcode", "field"), [o for o in OPERANDS if o[1].count], ids=name_of)
+    def test_a_count_of_0(self, opcode: Opcode, field: Field) -> None:
+        data = put(make(opcode, **lowest(opcode)).encode(), field, 0)
+        with pytest.raises(InstructionError) as caught:
+            decode(data)
+        assert str(caught.value) == f"{opcode.name}.{field.name} must be an integer from 1 to 65535, not 0"
+
+    @pytest.mark.parametrize("opcode", [0, 7, 8, 128, 255])
+    def test_unknown_opcodes(self, opcode: int) -> None:
+        with pytest.raises(InstructionError) as caught:
+            decode(bytes([opcode]) + bytes(31))
+        known = "1 (LOAD), 2 (MATMUL), 3 (BINARIZE), 4 (STORE), 5 (FENCE), 6 (HALT)"
+        assert str(caught.value) == f"opcode must be one of {known}, not {opcode}"
+
+    @pytest.mark.parametrize("opcode", Opcode, ids=name_of)
+    def test_every_stray_bit(self, opcode: Opcode) -> None:
+        data = make(opcode, **lowest(opcode)).encode()
+        used = {b for f in (OPCODE, WAIT, SIGNAL, *FIELDS[opcode]) for b in range(f.offset, f.offset + f.width)}
+        for bit in set(range(8 * INSTRUCTION_BYTES)) - used:
+            stray = put(data, Field("stray", bit, 1), 1)
+            with pytest.raises(InstructionError) as caught:
+                decode(stray)
+            assert str(caught.value) == f"{opcode.name} must have its unused bits at 0, not {stray.hex()}"
+
+    @pytest.mark.parametrize("opcode", Opcode, ids=name_of)
+    @pytest.mark.parametrize("field", [WAIT, SIGNAL], ids=name_of)
+    def test_every_mask(self, opcode: Opcode, field: Field) -> None:
+        data, legal = make(opcode, **lowest(opcode)).encode(), legal_mask(opcode)
+        names = "+".join(unit.name.lower() for unit in TOKEN_UNITS if legal >> unit & 1) or "no unit"
+        for mask in range(256):
+            if mask & ~legal == 0:
+                assert decode(put(data, field, mask)) == make(opcode, **{field.name: mask}, **lowest(opcode))
+                continue
+            with pytest.raises(InstructionError) as caught:
+                decode(put(data, field, mask))
+            expected = f"{opcode.name}.{field.name} must name only {names}, not the mask {mask}"
+            assert str(caught.value) == expected
+
+    @pytest.mark.parametrize("wrong", [-1, True, 1.0, "1", None, 16, 256])
+    def test_masks_of_the_wrong_type(self, wrong: object) -> None:
+        with pytest.raises(InstructionError) as caught:
+            make(Opcode.LOAD, wait=wrong, **lowest(Opcode.LOAD))
+        assert str(caught.value) == f"LOAD.wait must name only array+threshold+store, not the mask {wrong!r}"
+
+    @pytest.mark.parametrize("length", [0, 1, 31, 33, 64])
+    def test_wrong_lengths(self, length: int) -> None:
+        with pytest.raises(InstructionError) as caught:
+            decode(bytes(length))
+        assert str(caught.value) == f"an instruction must be 32 bytes, not {length}"
+
+    def test_missing_and_unknown_operands(self) -> None:
+        with pytest.raises(InstructionError, match=r"^HALT must have the operands \[\], not \['rows'\]$"):
+            make(Opcode.HALT, rows=1)
+        with pytest.raises(InstructionError, match=r"^STORE must have the operands \['address', .*\], not \[\]$"):
+            make(Opcode.STORE)
+
+    def test_an_operand_that_the_opcode_does_not_have(self) -> None:
+        with pytest.raises(AttributeError, match=r"^HALT has no operand 'rows'$"):
+            _ = make(Opcode.HALT).rows
+
+
+def test_units() -> None:
+    expected = (Unit.LOAD, Unit.ARRAY, Unit.THRESHOLD, Unit.STORE, Unit.SEQUENCER, Unit.SEQUENCER)
+    assert tuple(make(opcode, **lowest(opcode)).unit for opcode in Opcode) == expected
+
+
+def test_text_names_operands_and_tokens() -> None:
+    text = str(make(Opcode.BINARIZE, **lowest(Opcode.BINARIZE), wait=0b0010, signal=0b1010))
+    expected = "binarize threshold_line=0 output_line=0 output_group=0 output_stride=0 rows=1 column_groups=1"
+    assert text == f"{expected} wait=array signal=array+store"
+
+
+# --- docs/machine.md, section 2 --------------------------------------------------------------------------------------
+
+
+def documented() -> dict[str, tuple[str, dict[str, tuple[int, int]]]]:
+    """Return, by `number name`, the unit and the operands (offset, width) that the table states."""
+    section = MACHINE.read_text().partition("## 2. Programs and instructions")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (\d+) (\w+) \| (\w+) \| (.*) \|$", section, re.MULTILINE)
+    result = {}
+    for number, name, unit, cell in rows:
+        items = re.sub(r"\([^)]*\)", "", cell).split(",")
+        places = {} if items[0] == "none" else dict(_place(item) for item in items)
+        result[f"{number} {name}"] = (unit, places)
+    return result
+
+
+def _place(item: str) -> tuple[str, tuple[int, int]]:
+    match = re.fullmatch(r"\s*(\w+) (\d)(?:\.(\d+)(?:-(\d+))?)?\s*", item)
+    assert match, item
+    first = int(match[3] or 0)
+    last = int(match[4] or match[3] or 31)
+    return match[1], (32 * int(match[2]) + first, last - first + 1)
+
+
+def test_the_document_states_the_same_fields() -> None:
+    table = documented()
+    assert list(table) == [f"{opcode.value} {opcode.name}" for opcode in Opcode]
+    for opcode in Opcode:
+        unit, places = table[f"{opcode.value} {opcode.name}"]
+        assert unit.lower() == UNIT_OF[opcode].name.lower()
+        assert places == {field.name: (field.offset, field.width) for field in FIELDS[opcode]}
+
+
+def test_the_document_states_the_same_counts() -> None:
+    text = re.search(r"^((?:`\w+`,? ?(?:and )?)+) are counts and must not be 0", MACHINE.read_text(), re.MULTILINE)
+    assert text
+    assert set(re.findall(r"`(\w+)`", text[1])) == {field.name for _, field in OPERANDS if field.count}
+
+
+def test_the_document_states_the_same_header() -> None:
+    text = " ".join(MACHINE.read_text().split())
+    assert "bits 0-7 opcode, 8-15 wait mask, 16-23 signal mask" in text
+    assert [(field.offset, field.width) for field in (OPCODE, WAIT, SIGNAL)] == [(0, 8), (8, 8), (16, 8)]
+    stated = re.search(r"Bit u of a mask names unit u: (.*?)\.", text)
+    assert stated
+    assert stated[1] == ", ".join(f"{unit.value} {unit.name}" for unit in TOKEN_UNITS)

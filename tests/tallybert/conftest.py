@@ -1,0 +1,33 @@
+"""The command in this process: what it refuses, and the one line that it says then."""
+
+import time
+
+import pytest
+
+from tallybert import cli
+
+
+class Refusal:
+    """Runs the command in this process and returns the one line that it ends with."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str) -> str:
+        start = time.process_time()
+        try:
+            code = cli.main(arguments)
+        except SystemExit as stop:
+            code = stop.code
+        assert time.process_time() - start < 5
+        out, err = self._capsys.readouterr()
+        assert (code, out) == (2, "")
+        assert err.endswith("\n")
+        assert err[:-1].isprintable()
+        assert err.startswith("tallybert: error: ")
+        return err.removeprefix("tallybert: error: ").rstrip("\n")
+
+
+@pytest.fixture
+def refusal(capsys: pytest.CaptureFixture[str]) -> Refusal:
+    return Refusal(capsys)
