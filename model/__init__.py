@@ -1,0 +1,1 @@
+"""The binary model: training modules (torch), the fold to integers, the export, and the network file (no torch)."""
