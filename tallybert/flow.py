@@ -175,6 +175,7 @@ def _verify_in(
     folder: Path, accelerator: Accelerator, work: Workload, memory: MemoryProfile, simulator: str, say: Say
 ) -> dict[str, Any]:
     from hw.bench.build import build, default_cache
+    from hw.bench.compare import DIFFERENCES, is_equal
     from hw.bench.runner import run
     from hw.gateware.bundle import VERILOG_FILE, write_bundle
 
@@ -189,15 +190,11 @@ def _verify_in(
     built_at = time.perf_counter()
     say(f"running {done.mapped.timing.cycles} cycles under cocotb")
     result = run(built, simulator, [folder / CASE_FOLDER], folder / WORK_FOLDER)[0]
-    equal = all(result.get(f"{what}_different") == 0 for what in ("bits", "cycles", "checksums", "states"))
     return {
         **_workload_report(accelerator, work, memory),
         "simulator": simulator,
-        "ok": equal,
-        "bits_different": result.get("bits_different"),
-        "cycles_different": result.get("cycles_different"),
-        "checksums_different": result.get("checksums_different"),
-        "states_different": result.get("states_different"),
+        "ok": is_equal(result),
+        **{name: result.get(name) for name in DIFFERENCES},
         "instructions": len(done.mapped.program.instructions),
         **_cycle_report(accelerator, done),
         "rtl_cycles": result.get("cycles"),

@@ -6,11 +6,14 @@ import argparse
 import json
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hw.messages import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from tallybert.flow import Workload
     from sim.memory import MemoryProfile
 
 MAX_LAYER_SIZE = 65535
@@ -61,6 +64,14 @@ def seed(text: str) -> int:
     return value
 
 
+def rows(text: str) -> int:
+    """Read a number of rows."""
+    value = whole_number(text)
+    if not 1 <= value <= MAX_LAYER_SIZE:
+        raise argparse.ArgumentTypeError(f"must be an integer from 1 to {MAX_LAYER_SIZE}, not {shown(value)}")
+    return value
+
+
 def whole_number(text: str) -> int:
     """Read an integer in plain decimal."""
     if not re.fullmatch(r"-?(0|[1-9][0-9]{0,17})", text):
@@ -90,9 +101,10 @@ def add_accelerator(parser: argparse.ArgumentParser) -> None:
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     """Add what describes one run: the layer, its set, the memory and the seed."""
-    parser.add_argument(
-        "--layer", type=layer, required=True, metavar="MxKxN", help="rows, inputs (K) and outputs of a binary layer"
-    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--layer", type=layer, metavar="MxKxN", help="a made-up binary layer: rows, inputs (K), outputs")
+    source.add_argument("--network", type=Path, metavar="FILE", help="a network file with one layer; see --rows")
+    parser.add_argument("--rows", type=rows, default=16, metavar="M", help="rows for --network (default: 16)")
     parser.add_argument(
         "--set", choices=("signed", "unsigned"), default="signed", help="activation bits are -1, +1 or 0, 1"
     )
@@ -107,6 +119,21 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         + " ".join(f"--memory-{name.replace('_', '-')} {value}" for name, value in JITTER.items())
         + ")",
     )
+
+
+def workload(args: argparse.Namespace) -> Workload:
+    """Return the layer that the arguments name, with made-up activations."""
+    from tallybert.flow import layer_workload, random_workload
+
+    if args.layer is not None:
+        size: Layer = args.layer
+        return random_workload(size.rows, size.inputs, size.outputs, args.set, args.seed)
+    from model.network import read_network
+
+    layers = read_network(args.network).layers
+    if len(layers) != 1:
+        raise CommandError(f"{args.network}: must have one layer to run it alone, not {len(layers)}")
+    return layer_workload(layers[0], args.rows, args.seed)
 
 
 def memory_profile(args: argparse.Namespace) -> MemoryProfile:
@@ -126,10 +153,13 @@ def say(line: str) -> None:
         sys.stderr.flush()
 
 
-def give(args: argparse.Namespace, report: dict[str, Any]) -> None:
-    """Print a result: as JSON if that was asked for, else as one line for each value."""
+def give(args: argparse.Namespace, report: dict[str, Any], show: Callable[[dict[str, Any]], None] | None = None) -> None:
+    """Print a result: as JSON if that was asked for, else by `show`, else as one line for each value."""
     if args.json:
         print(json.dumps(report, indent=2))
+        return
+    if show is not None:
+        show(report)
         return
     lines = list(_flat(report))
     width = max((len(name) for name, _ in lines), default=0)

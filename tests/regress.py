@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from hw.bench.build import default_cache, missing_tool
+from hw.bench.compare import is_equal
 from hw.files import FileError
-from tests.agreement.compare import COUNTS, compare
+from tests.agreement.compare import compare
 from tests.agreement.points import LAYERS_PER_GROUP, group, simulator_of
 
 
@@ -37,7 +38,7 @@ def run_group(seed: int, number: int, only: int | None = None) -> dict[str, Any]
     bad = [
         {"case": point.number, "point": str(point), "result": result}
         for point, result in zip(points, results, strict=True)
-        if "failure" in result or any(result[name] for name in COUNTS)
+        if not is_equal(result)
     ]
     return {
         "seed": seed,

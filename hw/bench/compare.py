@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from hw.isa import INSTRUCTION_BYTES, Instruction, Unit, decode
 
 Record = tuple[int, int, int]
 UNIT_NAMES = ("load", "array", "threshold", "store", "sequencer")
+DIFFERENCES = ("bits_different", "cycles_different", "checksums_different", "states_different")
 STATE_NAMES = ("busy", "wait", "token", "issue", "empty")
 
 
@@ -38,10 +39,9 @@ def compare(case: Case, seen: Observation) -> dict[str, Any]:
     checksums = [i for i, (e, s) in enumerate(zip(case.trace, records, strict=True)) if s is not None and e[2] != s[2]]
     bits = sum((e ^ s).bit_count() for e, s in zip(case.memory, seen.memory, strict=True) if e != s)
     states = _state_differences(case, seen)
-    cycles_different = len(timing) + int(seen.cycles != case.cycles) + int(seen.error != 0)
-    cycles_different += int(seen.retired != len(case.instructions)) + sum(len(r) for r in seen.records) - len(
-        [r for r in records if r is not None]
-    )
+    surplus = sum(len(unit) for unit in seen.records) - sum(record is not None for record in records)
+    whole_run = (seen.cycles != case.cycles, seen.error != 0, seen.retired != len(case.instructions))
+    cycles_different = len(timing) + surplus + sum(whole_run)
     return {
         "bits_different": bits,
         "checksums_different": len(checksums),
@@ -53,6 +53,11 @@ def compare(case: Case, seen: Observation) -> dict[str, Any]:
         "error": seen.error,
         "first_difference": _first(case, seen, records, sorted({*timing, *checksums}), states, bits),
     }
+
+
+def is_equal(result: Mapping[str, Any]) -> bool:
+    """Return whether a result has no difference at all; a run that failed is not equal."""
+    return all(result.get(name) == 0 for name in DIFFERENCES)
 
 
 def _state_differences(case: Case, seen: Observation) -> list[str]:

@@ -24,7 +24,8 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the demo."""
     from tallybert import flow
+    from tallybert.report import show_verification
 
     report = flow.demo(args.output, say=say)
-    give(args, report)
+    give(args, report, show_verification)
     return 0 if report["ok"] else 1

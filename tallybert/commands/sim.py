@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from tallybert.options import Layer, add_accelerator, add_run, add_verb, give, memory_profile, say
+from tallybert.options import add_accelerator, add_run, add_verb, give, memory_profile, say, workload
 
 
 def add_parser(subparsers: Any) -> None:
@@ -25,10 +25,10 @@ def run(args: argparse.Namespace) -> int:
     """Simulate the layer."""
     from hw.config import load_accelerator
     from tallybert import flow
+    from tallybert.report import show_simulation
 
     accelerator = load_accelerator(args.accelerator)
     memory = memory_profile(args)
-    layer: Layer = args.layer
-    work = flow.random_workload(layer.rows, layer.inputs, layer.outputs, args.set, args.seed)
-    give(args, flow.simulate(accelerator, work, memory=memory, say=say))
+    work = workload(args)
+    give(args, flow.simulate(accelerator, work, memory=memory, say=say), show_simulation)
     return 0

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from tallybert.options import Layer, add_accelerator, add_run, add_verb, give, memory_profile, say
+from tallybert.options import add_accelerator, add_run, add_verb, give, memory_profile, say, workload
 
 
 def add_parser(subparsers: Any) -> None:
@@ -30,11 +30,11 @@ def run(args: argparse.Namespace) -> int:
     """Compare; exit code 1 says that the two differ."""
     from hw.config import load_accelerator
     from tallybert import flow
+    from tallybert.report import show_verification
 
     accelerator = load_accelerator(args.accelerator)
     memory = memory_profile(args)
-    layer: Layer = args.layer
-    work = flow.random_workload(layer.rows, layer.inputs, layer.outputs, args.set, args.seed)
+    work = workload(args)
     report = flow.verify(accelerator, work, memory=memory, simulator=args.simulator, keep=args.keep, say=say)
-    give(args, report)
+    give(args, report, show_verification)
     return 0 if report["ok"] else 1

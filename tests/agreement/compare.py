@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from hw.bench.build import build
+from hw.bench.compare import is_equal
 from hw.bench.runner import run
 from hw.gateware.verilog import generate
 from tallybert.flow import random_workload, run_simulation, write_case
 from tests.agreement.points import Point
-
-COUNTS = ("bits_different", "cycles_different", "checksums_different", "states_different")
 
 
 def compare(points: Sequence[Point], simulator: str, cache: Path, work: Path) -> list[dict[str, Any]]:
@@ -28,7 +27,7 @@ def failures(points: Sequence[Point], results: Sequence[dict[str, Any]]) -> list
     return [
         f"{point}: {result}"
         for point, result in zip(points, results, strict=True)
-        if "failure" in result or any(result[name] != 0 for name in COUNTS)
+        if not is_equal(result)
     ]
 
 
