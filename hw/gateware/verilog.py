@@ -35,11 +35,12 @@ def generate(accelerator: Accelerator) -> str:
 def _to_verilog(texts: list[str]) -> str:
     """Translate the modules in one call of the packaged Yosys; one installed on the machine could give other text.
 
-    The light optimisation halves what a simulator has to compile.
+    The light optimisation halves what a simulator has to compile. Internal names are replaced by plain ones: Icarus takes a function
+    whose name starts with a dollar sign for a system function.
     """
     os.environ["AMARANTH_USE_YOSYS"] = "builtin"
     removed = " ".join(f"-remove {attribute}" for attribute in ATTRIBUTES)
     script = [f"read_rtlil <<rtlil\n{text}\nrtlil" for text in texts]
     script += ["proc", "opt -fast", "memory_collect", f"attrmap {removed}", f"attrmap -modattr {removed}"]
     yosys = find_yosys(lambda found: found >= MINIMUM_YOSYS)
-    return str(yosys.run(["-q", "-"], "\n".join([*script, "write_verilog -norename"]), ignore_warnings=True))
+    return str(yosys.run(["-q", "-"], "\n".join([*script, "write_verilog"]), ignore_warnings=True))
