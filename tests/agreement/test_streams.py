@@ -69,6 +69,6 @@ def test_every_habit_of_the_memory(tmp_path: Path) -> None:
 
 
 def test_a_reset_in_any_cycle_leaves_no_trace(tmp_path: Path) -> None:
-    # `seed` chooses the cycle of the reset, modulo the length of the run: one case for each 5th cycle of the first 500.
-    points = [_point(n, PROFILES["everything"], True, seed=5 * n) for n in range(100)]
+    # `seed` chooses the cycle of the reset, modulo the length of the run: one case for each 10th cycle of the first 500.
+    points = [_point(n, PROFILES["everything"], True, seed=10 * n) for n in range(50)]
     assert failures(points, compare(points, "icarus", default_cache(), tmp_path)) == []

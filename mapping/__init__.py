@@ -1,0 +1,1 @@
+"""The mapper: from a binary layer to a checked program for an accelerator."""
