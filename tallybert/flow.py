@@ -73,11 +73,10 @@ def layer_workload(layer: BinaryLayer, rows: int, seed: int) -> Workload:
 def run_simulation(accelerator: Accelerator, work: Workload, memory: MemoryProfile, say: Say) -> Simulation:
     """Map a layer, time it, execute it on values, and hold the result against the integer reference."""
     from mapping.mapper import map_layer, outputs
+    from model.bits import unpack
     from sim import reference
     from sim.machine import execute
     from sim.timing import simulate
-
-    from model.bits import unpack
 
     say(f"mapping {work.shape} onto {accelerator.name}")
     started = time.perf_counter()
@@ -92,7 +91,9 @@ def run_simulation(accelerator: Accelerator, work: Workload, memory: MemoryProfi
     sums = reference.sums(work.activations, unpack(layer.weights, layer.inputs), layer.input_set == "unsigned")
     expected = reference.binarize(sums, layer.thresholds, layer.polarity)
     if not (outputs(mapped, execution.memory) == expected).all():
-        raise ResultError(f"{work.shape} on {accelerator.name}: the simulated outputs differ from the integer reference")
+        raise ResultError(
+            f"{work.shape} on {accelerator.name}: the simulated outputs differ from the integer reference"
+        )
     return Simulation(mapped, execution, mapped_at - started, timed_at - mapped_at, finished - timed_at)
 
 
@@ -148,9 +149,7 @@ def demo(folder: Path, *, say: Say) -> dict[str, Any]:
     from sim.memory import MemoryProfile
 
     work = random_workload(*DEMO_LAYER, "signed", 0)
-    return verify(
-        load_accelerator("nano"), work, memory=MemoryProfile(), simulator="verilator", keep=folder, say=say
-    )
+    return verify(load_accelerator("nano"), work, memory=MemoryProfile(), simulator="verilator", keep=folder, say=say)
 
 
 def write_case(folder: Path, done: Simulation, memory: MemoryProfile, reset_at: int | None = None) -> None:

@@ -13,8 +13,9 @@ from hw.messages import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from tallybert.flow import Workload
+
     from sim.memory import MemoryProfile
+    from tallybert.flow import Workload
 
 MAX_LAYER_SIZE = 65535
 MAX_SEED = 0xFFFFFFFF
@@ -102,7 +103,9 @@ def add_accelerator(parser: argparse.ArgumentParser) -> None:
 def add_run(parser: argparse.ArgumentParser) -> None:
     """Add what describes one run: the layer, its set, the memory and the seed."""
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--layer", type=layer, metavar="MxKxN", help="a made-up binary layer: rows, inputs (K), outputs")
+    source.add_argument(
+        "--layer", type=layer, metavar="MxKxN", help="a made-up binary layer: rows, inputs (K), outputs"
+    )
     source.add_argument("--network", type=Path, metavar="FILE", help="a network file with one layer; see --rows")
     parser.add_argument("--rows", type=rows, default=16, metavar="M", help="rows for --network (default: 16)")
     parser.add_argument(
@@ -153,7 +156,9 @@ def say(line: str) -> None:
         sys.stderr.flush()
 
 
-def give(args: argparse.Namespace, report: dict[str, Any], show: Callable[[dict[str, Any]], None] | None = None) -> None:
+def give(
+    args: argparse.Namespace, report: dict[str, Any], show: Callable[[dict[str, Any]], None] | None = None
+) -> None:
     """Print a result: as JSON if that was asked for, else by `show`, else as one line for each value."""
     if args.json:
         print(json.dumps(report, indent=2))

@@ -33,7 +33,9 @@ REPEATS = 5
 def main() -> int:
     """Run every benchmark and print the figures."""
     parser = argparse.ArgumentParser(
-        prog="python -m tests.bench", description=__doc__.splitlines()[0], epilog="example: python -m tests.bench --json"
+        prog="python -m tests.bench",
+        description=__doc__.splitlines()[0],
+        epilog="example: python -m tests.bench --json",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args()
@@ -47,7 +49,7 @@ def main() -> int:
 
 
 def _layer_figures() -> dict[str, Any]:
-    """Time the 128x768x768 layer on `edge`: the timing model with its full trace, and the RTL under cocotb on Verilator."""
+    """Time the layer on `edge`: the timing model with its full trace, and the RTL under cocotb on Verilator."""
     edge = load_accelerator("edge")
     _say("mapping 128x768x768 onto edge")
     done = run_simulation(edge, random_workload(*LAYER, "signed", 0), MEMORY, _say)

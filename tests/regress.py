@@ -1,7 +1,7 @@
 """The long comparison of RTL and simulator: `make regress`, or `python -m tests.regress --help`.
 
-Each finished group is a line in the journal, so an interrupted regression goes on where it was. A failing case is printed with
-the command that replays it.
+Each finished group is a line in the journal, so an interrupted regression goes on where it was. A failing case is
+printed with the command that replays it.
 """
 
 from __future__ import annotations
@@ -95,7 +95,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cases", type=int, default=204, help="how many (default: 204)")
     parser.add_argument("--only", type=int, metavar="N", help="replay one case")
     parser.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
-    parser.add_argument("--journal", type=Path, default=Path("out/regress.jsonl"), help="where finished groups are kept")
+    parser.add_argument(
+        "--journal", type=Path, default=Path("out/regress.jsonl"), help="where finished groups are kept"
+    )
     args = parser.parse_args()
     args.journal.parent.mkdir(parents=True, exist_ok=True)
     return args

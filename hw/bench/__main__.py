@@ -1,4 +1,4 @@
-"""Run the bench from the command line: `python -m hw.bench CORE.v CASE [CASE ...]`. Exit code 1 when anything differs."""
+"""Run the bench from the command line: `python -m hw.bench CORE.v CASE [CASE ...]`. Exit code 1: something differs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ def _arguments() -> argparse.Namespace:
         epilog="example: python -m hw.bench out/demo/rtl/tallybert_core.v out/demo/case --simulator icarus",
     )
     parser.add_argument("core", type=Path, help="the core's Verilog, with the traced machine inside")
-    parser.add_argument("cases", type=Path, nargs="+", metavar="CASE", help="case folders, as `tallybert verify --keep` writes them")
+    parser.add_argument(
+        "cases", type=Path, nargs="+", metavar="CASE", help="case folders, as `tallybert verify --keep` writes them"
+    )
     parser.add_argument("--simulator", choices=SIMULATORS, default="verilator")
     return parser.parse_args()
 

@@ -111,7 +111,17 @@ def _build_verilator(folder: Path) -> None:
     for file in shared.glob("*.o"):
         shutil.copy(file, folder)
     python = f"PYTHON3={sys.executable}"
-    make = ["make", "-j", str(os.cpu_count() or 1), "-f", "Vtop.mk", python, *MAKE_VARIABLES, "OPT_FAST=-O1", "OPT_SLOW=-O0"]
+    make = [
+        "make",
+        "-j",
+        str(os.cpu_count() or 1),
+        "-f",
+        "Vtop.mk",
+        python,
+        *MAKE_VARIABLES,
+        "OPT_FAST=-O1",
+        "OPT_SLOW=-O0",
+    ]
     _run([*make, "OPT_GLOBAL=-O1"], folder, environment)
     if not shared.exists():
         _keep_support(folder, shared)
@@ -131,7 +141,9 @@ def _keep_support(folder: Path, shared: Path) -> None:
 def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
     log = folder / "build.log"
     with log.open("ab") as output:
-        result = subprocess.run(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT, check=False)
+        result = subprocess.run(
+            command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT, check=False
+        )
     if result.returncode:
         raise BuildError(f"{Path(command[0]).name} failed with exit code {result.returncode}; its output is in {log}")
 

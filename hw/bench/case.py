@@ -1,7 +1,7 @@
 """The files of a bench case: what to run, under which memory, and what must come out.
 
-A case is a program folder (`program.json`, `image.bin`) with two more files: `expected.json` (memory profile, retirement
-trace, state counts) and `expected.bin` (the memory after the run). The bench writes `result.json` beside them.
+A case is a program folder (`program.json`, `image.bin`) with two more files: `expected.json` (memory profile,
+retirement trace, state counts) and `expected.bin` (the memory after the run). The bench writes `result.json` there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RESULT = "result.json"
 
 @dataclass(frozen=True)
 class Case:
-    """One run and its expectation. `trace` has a row (issue, retire, checksum) for each instruction in program order."""
+    """One run and its expectation. `trace` has (issue, retire, checksum) for each instruction, in program order."""
 
     folder: Path
     program: Program
@@ -74,7 +74,7 @@ def read_case(folder: Path) -> Case:
     if value["memory_sha256"] != sha256(memory):
         raise FileError(f"{path}: memory_sha256: must be that of expected.bin, {sha256(memory)}")
     if len(value["trace"]) != len(program.instructions) or len(memory) != len(program.image):
-        raise FileError(f"{path}: trace and expected.bin must match the program's {len(program.instructions)} instructions")
+        raise FileError(f"{path}: trace and expected.bin must match the program and its image, not differ in length")
     return Case(
         folder=folder,
         program=program,

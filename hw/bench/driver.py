@@ -1,7 +1,7 @@
 """Drive a core through its ports: clock, reset, register block, memory, trace. Everything happens at the falling edge.
 
-In the middle of each cycle the bench samples the core's outputs, steps the memory and drives the core's inputs, so that a ready or a
-response can belong to the very cycle in which the request is seen.
+In the middle of each cycle the bench samples the core's outputs, steps the memory and drives the core's inputs, so that
+a ready or a response can belong to the very cycle in which the request is seen.
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ class Bench:
         await self._serve(case, bytearray(case.program.image), Observation(), cycle, until_done=False)
         await self.reset()
 
-    async def _serve(self, case: Case, memory: bytearray, seen: Observation, limit: int, until_done: bool = True) -> None:
+    async def _serve(
+        self, case: Case, memory: bytearray, seen: Observation, limit: int, until_done: bool = True
+    ) -> None:
         dut = self._dut
         reads = ReadSide(case.profile, memory, self._beat_bytes)
         writes = WriteSide(case.profile, memory, self._beat_bytes)

@@ -86,7 +86,8 @@ class RequestChannel:
     def _check(self, address: int, beats: int) -> None:
         end = address + beats * self._beat_bytes
         if address % self._beat_bytes or end > self._memory_bytes:
-            raise ProtocolError(f"burst {address:#x} + {beats} beats must be aligned and inside {self._memory_bytes} bytes")
+            inside = f"inside {self._memory_bytes} bytes"
+            raise ProtocolError(f"burst {address:#x} + {beats} beats must be aligned and {inside}")
         if address // PAGE_BYTES != (end - 1) // PAGE_BYTES:
             raise ProtocolError(f"burst {address:#x} + {beats} beats must not cross a 4 KiB boundary")
 
@@ -139,9 +140,7 @@ class WriteSide:
         self._free = 0
         self._response_free = 0
 
-    def step(
-        self, now: int, request: tuple[bool, int, int], data: tuple[bool, int, bool]
-    ) -> tuple[bool, bool, bool]:
+    def step(self, now: int, request: tuple[bool, int, int], data: tuple[bool, int, bool]) -> tuple[bool, bool, bool]:
         """Return (AWREADY, WREADY, BVALID) of this cycle."""
         responded = self._respond(now)
         taken = self._take(now, *data)

@@ -1,4 +1,4 @@
-"""The array unit: steps a MATMUL through the pipeline into the sums and the drain register. Timing: docs/machine.md, 3.6."""
+"""The array unit: steps a MATMUL through the pipeline to the drain register. Timing: docs/machine.md, 3.6."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ class Step(data.StructLayout):
     """What travels through the pipeline with a step."""
 
     def __init__(self, accelerator: Accelerator) -> None:
-        super().__init__({
-            "valid": 1,
-            "first": 1,
-            "hand_over": 1,
-            "end": 1,
-            "unsigned_set": 1,
-            "pad": max(1, (accelerator.word_bits - 1).bit_length()),
-            "rows": range(accelerator.rows + 1),
-        })
+        super().__init__(
+            {
+                "valid": 1,
+                "first": 1,
+                "hand_over": 1,
+                "end": 1,
+                "unsigned_set": 1,
+                "pad": max(1, (accelerator.word_bits - 1).bit_length()),
+                "rows": range(accelerator.rows + 1),
+            }
+        )
 
 
 class StepCounter(wiring.Component):
@@ -36,15 +38,17 @@ class StepCounter(wiring.Component):
 
     def __init__(self, accelerator: Accelerator) -> None:
         self._accelerator = a = accelerator
-        super().__init__({
-            "issue": In(Issue()),
-            "advance": In(1),
-            "active": Out(1),
-            "activation_line": Out(16),
-            "weight_line": Out(16),
-            "word": Out(max(1, (a.line_words - 1).bit_length())),
-            "step": Out(Step(a)),
-        })
+        super().__init__(
+            {
+                "issue": In(Issue()),
+                "advance": In(1),
+                "active": Out(1),
+                "activation_line": Out(16),
+                "weight_line": Out(16),
+                "word": Out(max(1, (a.line_words - 1).bit_length())),
+                "step": Out(Step(a)),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -108,22 +112,25 @@ class StepCounter(wiring.Component):
 class Array(wiring.Component):
     """The pipeline: buffers' words, processing elements, drain register.
 
-    A step that enters in cycle t is added to the sums in cycle t + 1 + pipeline if the pipeline never stops; a finished tile is in the drain
-    register one cycle later. The pipeline stops while a finished tile meets a drain register that stays full.
+    A step that enters in cycle t is added to the sums in cycle t + 1 + pipeline if the pipeline never stops; a finished
+    tile is in the drain register one cycle later. The pipeline stops while a finished tile meets a drain register that
+    stays full.
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
         self._accelerator = a = accelerator
-        super().__init__({
-            "issue": In(Issue()),
-            "activation": Out(LineRead(a.rows, a.line_bits)),
-            "weight": Out(LineRead(a.columns, a.line_bits)),
-            "drain": Out(Drain(a)),
-            "retire": Out(1),
-            "words": Out(Words()),
-            "entering": Out(1),
-            "stopped": Out(1),
-        })
+        super().__init__(
+            {
+                "issue": In(Issue()),
+                "activation": Out(LineRead(a.rows, a.line_bits)),
+                "weight": Out(LineRead(a.columns, a.line_bits)),
+                "drain": Out(Drain(a)),
+                "retire": Out(1),
+                "words": Out(Words()),
+                "entering": Out(1),
+                "stopped": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

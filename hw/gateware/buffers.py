@@ -19,14 +19,16 @@ class Bank(wiring.Component):
 
     def __init__(self, *, lines: int, line_bits: int, lane_bits: int) -> None:
         self._lines, self._line_bits, self._lane_bits = lines, line_bits, lane_bits
-        super().__init__({
-            "write_lanes": In(line_bits // lane_bits),
-            "write_line": In((lines - 1).bit_length()),
-            "write_data": In(line_bits),
-            "read_enable": In(1),
-            "read_line": In((lines - 1).bit_length()),
-            "read_data": Out(line_bits),
-        })
+        super().__init__(
+            {
+                "write_lanes": In(line_bits // lane_bits),
+                "write_line": In((lines - 1).bit_length()),
+                "write_data": In(line_bits),
+                "read_enable": In(1),
+                "read_line": In((lines - 1).bit_length()),
+                "read_data": Out(line_bits),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -58,7 +60,7 @@ def banks_of(accelerator: Accelerator) -> dict[str, Bank]:
 
 
 def pick(line: ValueLike, index: ValueLike, width: int) -> Value:
-    """Return piece `index` of a line of equal pieces; a choice, not a shift, so that its cost grows with the line's width only."""
+    """Return piece `index` of a line of equal pieces; a choice, not a shift, so its cost grows with the line only."""
     bits = Value.cast(line)
     pieces = [bits[start : start + width] for start in range(0, len(bits), width)]
     return pieces[0] if len(pieces) == 1 else Value.cast(Array(pieces)[index])
@@ -79,10 +81,12 @@ class LoadBuffer(wiring.Component):
     def __init__(self, buffer: str, *, banks: int, lines: int, line_bits: int, port_bits: int) -> None:
         self._buffer, self._banks, self._lines = buffer, banks, lines
         self._line_bits, self._port_bits = line_bits, port_bits
-        super().__init__({
-            "write": In(BeatWrite(port_bits)),
-            "read": In(LineRead(banks, line_bits)),
-        })
+        super().__init__(
+            {
+                "write": In(BeatWrite(port_bits)),
+                "read": In(LineRead(banks, line_bits)),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -112,17 +116,19 @@ class OutputBuffer(wiring.Component):
 
     def __init__(self, accelerator: Accelerator) -> None:
         self._accelerator = a = accelerator
-        super().__init__({
-            "write_banks": In(a.rows),
-            "write_line": In(16),
-            "write_position": In(16),
-            "write_data": In(data.ArrayLayout(a.columns, a.drain_rows)),
-            "read_enable": In(1),
-            "read_bank": In(7),
-            "read_line": In(16),
-            "read_lane": In(8),
-            "beat": Out(a.port_bits),
-        })
+        super().__init__(
+            {
+                "write_banks": In(a.rows),
+                "write_line": In(16),
+                "write_position": In(16),
+                "write_data": In(data.ArrayLayout(a.columns, a.drain_rows)),
+                "read_enable": In(1),
+                "read_bank": In(7),
+                "read_line": In(16),
+                "read_lane": In(8),
+                "beat": Out(a.port_bits),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

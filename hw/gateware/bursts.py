@@ -13,25 +13,29 @@ PAGE_BYTES = 4096
 
 
 class BurstSplitter(wiring.Component):
-    """Offer the bursts of a transfer one by one: segment by segment, never longer than `burst_beats`, never across 4 KiB.
+    """Offer the bursts of a transfer one by one: segment by segment, never longer than `burst_beats`, never across 4
+    KiB.
 
-    `start` with the operands in cycle t offers the first burst from t+1; a burst selected in t is followed by the next from t+1.
-    `finishing` is 1 in the cycle in which the transfer's last burst is selected. A start may fall in that cycle.
+    `start` with the operands in cycle t offers the first burst from t+1; a burst selected in t is followed by the next
+    from t+1. `finishing` is 1 in the cycle in which the transfer's last burst is selected. A start may fall in that
+    cycle.
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
         self._accelerator = accelerator
-        super().__init__({
-            "start": In(1),
-            "address": In(ADDRESS_BITS),
-            "segments": In(16),
-            "segment_beats": In(16),
-            "stride": In(ADDRESS_BITS),
-            "request": Out(BurstRequest()),
-            "last": Out(1),
-            "finishing": Out(1),
-            "active": Out(1),
-        })
+        super().__init__(
+            {
+                "start": In(1),
+                "address": In(ADDRESS_BITS),
+                "segments": In(16),
+                "segment_beats": In(16),
+                "stride": In(ADDRESS_BITS),
+                "request": Out(BurstRequest()),
+                "last": Out(1),
+                "finishing": Out(1),
+                "active": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -87,21 +91,23 @@ class TransferLayout(data.StructLayout):
 class RowWalker(wiring.Component):
     """Give bank, line and lane of each beat of a transfer, and say which beat is the last.
 
-    A pure follower of `step`: outputs describe the current beat, `step` moves to the next in the following cycle. After the last
-    beat it stands at the first beat of whatever transfer comes next.
+    A pure follower of `step`: outputs describe the current beat, `step` moves to the next in the following cycle. After
+    the last beat it stands at the first beat of whatever transfer comes next.
     """
 
     def __init__(self) -> None:
-        super().__init__({
-            "transfer": In(TransferLayout()),
-            "banks": In(7),
-            "line_beats": In(9),
-            "step": In(1),
-            "bank": Out(7),
-            "line": Out(16),
-            "lane": Out(8),
-            "last": Out(1),
-        })
+        super().__init__(
+            {
+                "transfer": In(TransferLayout()),
+                "banks": In(7),
+                "line_beats": In(9),
+                "step": In(1),
+                "bank": Out(7),
+                "line": Out(16),
+                "lane": Out(8),
+                "last": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

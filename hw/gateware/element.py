@@ -13,24 +13,27 @@ from hw.gateware.popcount import popcount
 class ProcessingElement(wiring.Component):
     """Count the matches of an activation word and a weight word and add them to a sum.
 
-    Words entering with `advance` are counted after `pipeline` such cycles; then `add` (with `advance`) adds the count, to 0 if
-    `first`, and `hand_over` copies the new sum to `drained`. `shift` replaces `drained` by `drain_in` unless a sum is handed over.
+    Words entering with `advance` are counted after `pipeline` such cycles; then `add` (with `advance`) adds the count,
+    to 0 if `first`, and `hand_over` copies the new sum to `drained`. `shift` replaces `drained` by `drain_in` unless a
+    sum is handed over.
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
         self._registers = accelerator.pipeline
-        super().__init__({
-            "advance": In(1),
-            "activation": In(accelerator.word_bits),
-            "weight": In(accelerator.word_bits),
-            "unsigned_set": In(1),
-            "add": In(1),
-            "first": In(1),
-            "hand_over": In(1),
-            "shift": In(1),
-            "drain_in": In(accelerator.count_bits),
-            "drained": Out(accelerator.count_bits),
-        })
+        super().__init__(
+            {
+                "advance": In(1),
+                "activation": In(accelerator.word_bits),
+                "weight": In(accelerator.word_bits),
+                "unsigned_set": In(1),
+                "add": In(1),
+                "first": In(1),
+                "hand_over": In(1),
+                "shift": In(1),
+                "drain_in": In(accelerator.count_bits),
+                "drained": Out(accelerator.count_bits),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -58,18 +61,20 @@ class RowCorrection(wiring.Component):
 
     def __init__(self, accelerator: Accelerator) -> None:
         self._registers = accelerator.pipeline
-        super().__init__({
-            "advance": In(1),
-            "activation": In(accelerator.word_bits),
-            "unsigned_set": In(1),
-            "add": In(1),
-            "first": In(1),
-            "pad": In(max(1, (accelerator.word_bits - 1).bit_length())),
-            "hand_over": In(1),
-            "shift": In(1),
-            "drain_in": In(accelerator.sum_bits),
-            "drained": Out(accelerator.sum_bits),
-        })
+        super().__init__(
+            {
+                "advance": In(1),
+                "activation": In(accelerator.word_bits),
+                "unsigned_set": In(1),
+                "add": In(1),
+                "first": In(1),
+                "pad": In(max(1, (accelerator.word_bits - 1).bit_length())),
+                "hand_over": In(1),
+                "shift": In(1),
+                "drain_in": In(accelerator.sum_bits),
+                "drained": Out(accelerator.sum_bits),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

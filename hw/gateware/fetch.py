@@ -15,24 +15,26 @@ from hw.isa import INSTRUCTION_BYTES
 class Fetch(wiring.Component):
     """Read the program ahead of the sequencer, one burst per instruction, at most `fetch_depth` instructions ahead.
 
-    An instruction whose last beat arrives in cycle t is on `instruction` from t+1 at the earliest. `exhausted` tells that the whole
-    program has been taken.
+    An instruction whose last beat arrives in cycle t is on `instruction` from t+1 at the earliest. `exhausted` tells
+    that the whole program has been taken.
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
         self._accelerator = a = accelerator
-        super().__init__({
-            "running": In(1),
-            "program": In(ADDRESS_BITS),
-            "length": In(32),
-            "request": Out(BurstRequest()),
-            "beat_valid": In(1),
-            "beat": In(a.port_bits),
-            "valid": Out(1),
-            "instruction": Out(INSTRUCTION_BITS),
-            "take": In(1),
-            "exhausted": Out(1),
-        })
+        super().__init__(
+            {
+                "running": In(1),
+                "program": In(ADDRESS_BITS),
+                "length": In(32),
+                "request": Out(BurstRequest()),
+                "beat_valid": In(1),
+                "beat": In(a.port_bits),
+                "valid": Out(1),
+                "instruction": Out(INSTRUCTION_BITS),
+                "take": In(1),
+                "exhausted": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -74,15 +76,17 @@ class ReadChannels(wiring.Signature):
     """AR and R of the memory port, as the core drives them; R is always accepted."""
 
     def __init__(self, port_bits: int) -> None:
-        super().__init__({
-            "ar_valid": Out(1),
-            "ar_ready": In(1),
-            "ar_address": Out(ADDRESS_BITS),
-            "ar_beats": Out(9),
-            "r_valid": In(1),
-            "r_data": In(port_bits),
-            "r_last": In(1),
-        })
+        super().__init__(
+            {
+                "ar_valid": Out(1),
+                "ar_ready": In(1),
+                "ar_address": Out(ADDRESS_BITS),
+                "ar_beats": Out(9),
+                "r_valid": In(1),
+                "r_data": In(port_bits),
+                "r_last": In(1),
+            }
+        )
 
 
 class ReadArbiter(wiring.Component):
@@ -93,15 +97,17 @@ class ReadArbiter(wiring.Component):
 
     def __init__(self, accelerator: Accelerator) -> None:
         self._accelerator = accelerator
-        super().__init__({
-            "fetch": In(BurstRequest()),
-            "load": In(BurstRequest()),
-            "channels": Out(ReadChannels(accelerator.port_bits)),
-            "fetch_beat": Out(1),
-            "load_beat": Out(1),
-            "hold": In(1),
-            "busy": Out(1),
-        })
+        super().__init__(
+            {
+                "fetch": In(BurstRequest()),
+                "load": In(BurstRequest()),
+                "channels": Out(ReadChannels(accelerator.port_bits)),
+                "fetch_beat": Out(1),
+                "load_beat": Out(1),
+                "hold": In(1),
+                "busy": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -25,47 +25,55 @@ class BurstRequest(Signature):
     """A burst that its source offers until it is selected: address and beats stay while `valid`."""
 
     def __init__(self) -> None:
-        super().__init__({
-            "valid": Out(1),
-            "address": Out(ADDRESS_BITS),
-            "beats": Out(9),
-            "selected": In(1),
-        })
+        super().__init__(
+            {
+                "valid": Out(1),
+                "address": Out(ADDRESS_BITS),
+                "beats": Out(9),
+                "selected": In(1),
+            }
+        )
 
 
 class BeatWrite(Signature):
     """One beat into lane `lane` of line `line` in bank `bank` of a buffer, in each cycle with `enable`."""
 
     def __init__(self, port_bits: int) -> None:
-        super().__init__({
-            "enable": Out(1),
-            "bank": Out(7),
-            "line": Out(16),
-            "lane": Out(8),
-            "data": Out(port_bits),
-        })
+        super().__init__(
+            {
+                "enable": Out(1),
+                "bank": Out(7),
+                "line": Out(16),
+                "lane": Out(8),
+                "data": Out(port_bits),
+            }
+        )
 
 
 class LineRead(Signature):
     """Read line `line` of every bank in a cycle with `enable`; the data stay until the next such cycle."""
 
     def __init__(self, banks: int, line_bits: int) -> None:
-        super().__init__({
-            "enable": Out(1),
-            "line": Out(16),
-            "data": In(data.ArrayLayout(line_bits, banks)),
-        })
+        super().__init__(
+            {
+                "enable": Out(1),
+                "line": Out(16),
+                "data": In(data.ArrayLayout(line_bits, banks)),
+            }
+        )
 
 
 class Issue(Signature):
     """A unit and its queue: the unit sees the head, says whether it can accept, and is told when it is issued."""
 
     def __init__(self) -> None:
-        super().__init__({
-            "head": Out(INSTRUCTION_BITS),
-            "issued": Out(1),
-            "can_accept": In(1),
-        })
+        super().__init__(
+            {
+                "head": Out(INSTRUCTION_BITS),
+                "issued": Out(1),
+                "can_accept": In(1),
+            }
+        )
 
 
 class Words(Signature):
@@ -79,13 +87,17 @@ class Drain(Signature):
     """The drain register as the threshold unit sees it: `full`, and the rows that are next to be taken."""
 
     def __init__(self, accelerator: Accelerator) -> None:
-        row = data.StructLayout({
-            "sums": data.ArrayLayout(accelerator.count_bits, accelerator.columns),
-            "correction": accelerator.sum_bits,
-        })
-        super().__init__({
-            "full": Out(1),
-            "rows": Out(data.ArrayLayout(row, accelerator.drain_rows)),
-            "take": In(1),
-            "release": In(1),
-        })
+        row = data.StructLayout(
+            {
+                "sums": data.ArrayLayout(accelerator.count_bits, accelerator.columns),
+                "correction": accelerator.sum_bits,
+            }
+        )
+        super().__init__(
+            {
+                "full": Out(1),
+                "rows": Out(data.ArrayLayout(row, accelerator.drain_rows)),
+                "take": In(1),
+                "release": In(1),
+            }
+        )

@@ -16,24 +16,26 @@ TOKEN_BITS = 8
 class IssueQueue(wiring.Component):
     """The queue of one unit. It issues its head when the unit can accept and every waited-for token is there.
 
-    `in_flight` is the most instructions that the unit can hold between issue and retirement. `given` shows the signal mask of
-    the instruction that retires, `taken` the wait mask of the one that is issued, each for that cycle only.
+    `in_flight` is the most instructions that the unit can hold between issue and retirement. `given` shows the signal
+    mask of the instruction that retires, `taken` the wait mask of the one that is issued, each for that cycle only.
     """
 
     def __init__(self, *, depth: int, in_flight: int) -> None:
         self._depth, self._in_flight = depth, in_flight
-        super().__init__({
-            "push": In(1),
-            "instruction": In(INSTRUCTION_BITS),
-            "space": Out(1),
-            "hold": In(1),
-            "unit": Out(Issue()),
-            "retire": In(1),
-            "tokens": In(TOKEN_UNIT_COUNT),
-            "taken": Out(TOKEN_UNIT_COUNT),
-            "given": Out(TOKEN_UNIT_COUNT),
-            "lacks_token": Out(1),
-        })
+        super().__init__(
+            {
+                "push": In(1),
+                "instruction": In(INSTRUCTION_BITS),
+                "space": Out(1),
+                "hold": In(1),
+                "unit": Out(Issue()),
+                "retire": In(1),
+                "tokens": In(TOKEN_UNIT_COUNT),
+                "taken": Out(TOKEN_UNIT_COUNT),
+                "given": Out(TOKEN_UNIT_COUNT),
+                "lacks_token": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -22,18 +22,20 @@ class LoadUnit(wiring.Component):
 
     def __init__(self, accelerator: Accelerator) -> None:
         self._accelerator = a = accelerator
-        super().__init__({
-            "issue": In(Issue()),
-            "request": Out(BurstRequest()),
-            "beat_valid": In(1),
-            "beat": In(a.port_bits),
-            "activation": Out(BeatWrite(a.port_bits)),
-            "weight": Out(BeatWrite(a.port_bits)),
-            "threshold": Out(BeatWrite(a.port_bits)),
-            "retire": Out(1),
-            "words": Out(Words()),
-            "pending": Out(1),
-        })
+        super().__init__(
+            {
+                "issue": In(Issue()),
+                "request": Out(BurstRequest()),
+                "beat_valid": In(1),
+                "beat": In(a.port_bits),
+                "activation": Out(BeatWrite(a.port_bits)),
+                "weight": Out(BeatWrite(a.port_bits)),
+                "threshold": Out(BeatWrite(a.port_bits)),
+                "retire": Out(1),
+                "words": Out(Words()),
+                "pending": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -27,7 +27,14 @@ COMPARE_STAGES = 3
 
 def memory_ports(accelerator: Accelerator) -> dict[str, wiring.Member]:
     """Return the AXI4 master ports under the names that vendor tools and bus models know."""
-    request = {"addr": Out(ADDRESS_BITS), "len": Out(8), "size": Out(3), "burst": Out(2), "valid": Out(1), "ready": In(1)}
+    request = {
+        "addr": Out(ADDRESS_BITS),
+        "len": Out(8),
+        "size": Out(3),
+        "burst": Out(2),
+        "valid": Out(1),
+        "ready": In(1),
+    }
     write = {"data": Out(accelerator.port_bits), "strb": Out(accelerator.beat_bytes), "last": Out(1), "valid": Out(1)}
     channels = {
         "ar": request,
@@ -108,7 +115,10 @@ class Machine(wiring.Component):
         m.d.comb += [
             sequencer.start.eq(registers.start),
             self.interrupt.eq(sequencer.done),
-            *(getattr(registers, n).eq(getattr(sequencer, n)) for n in ("running", "done", "error", "cycle", "retired")),
+            *(
+                getattr(registers, n).eq(getattr(sequencer, n))
+                for n in ("running", "done", "error", "cycle", "retired")
+            ),
         ]
 
     def _connect_fetch(
@@ -127,10 +137,14 @@ class Machine(wiring.Component):
             sequencer.exhausted.eq(fetch.exhausted),
         ]
 
-    def _connect_buffers(self, m: Module, load: LoadUnit, array: Array, threshold: ThresholdUnit, store: StoreUnit) -> None:
+    def _connect_buffers(
+        self, m: Module, load: LoadUnit, array: Array, threshold: ThresholdUnit, store: StoreUnit
+    ) -> None:
         a = self._accelerator
         common = {"line_bits": a.line_bits, "port_bits": a.port_bits}
-        m.submodules.activations = activations = LoadBuffer("activation", banks=a.rows, lines=a.activation_lines, **common)
+        m.submodules.activations = activations = LoadBuffer(
+            "activation", banks=a.rows, lines=a.activation_lines, **common
+        )
         m.submodules.weights = weights = LoadBuffer("weight", banks=a.columns, lines=a.weight_lines, **common)
         m.submodules.thresholds = thresholds = LoadBuffer(
             "threshold", banks=1, lines=a.threshold_lines, line_bits=a.threshold_line_bits, port_bits=a.port_bits
@@ -232,7 +246,9 @@ class Machine(wiring.Component):
             registers.counter.eq(counters.value),
         ]
 
-    def _trace(self, m: Module, clear: ResetInserter, sequencer: Sequencer, units: dict[Unit, wiring.Component]) -> None:
+    def _trace(
+        self, m: Module, clear: ResetInserter, sequencer: Sequencer, units: dict[Unit, wiring.Component]
+    ) -> None:
         records = []
         for unit in TOKEN_UNITS:
             trace = UnitTrace(in_flight=self._in_flight(unit) + 2)
@@ -256,7 +272,7 @@ class Machine(wiring.Component):
 
 
 class Core(wiring.Component):
-    """The machine as others build it in: the trace port is left open, so synthesis removes what only the trace needs."""
+    """The machine with its trace port left open, so that synthesis removes what only the trace needs."""
 
     def __init__(self, accelerator: Accelerator) -> None:
         super().__init__(core_ports(accelerator))

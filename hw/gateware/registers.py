@@ -19,47 +19,53 @@ class LiteBus(wiring.Signature):
     """AXI4-Lite as the core (a slave) sees it, 32 bits of data."""
 
     def __init__(self) -> None:
-        super().__init__({
-            "awaddr": Out(BUS_ADDRESS_BITS),
-            "awvalid": Out(1),
-            "awready": In(1),
-            "wdata": Out(32),
-            "wstrb": Out(4),
-            "wvalid": Out(1),
-            "wready": In(1),
-            "bresp": In(2),
-            "bvalid": In(1),
-            "bready": Out(1),
-            "araddr": Out(BUS_ADDRESS_BITS),
-            "arvalid": Out(1),
-            "arready": In(1),
-            "rdata": In(32),
-            "rresp": In(2),
-            "rvalid": In(1),
-            "rready": Out(1),
-        })
+        super().__init__(
+            {
+                "awaddr": Out(BUS_ADDRESS_BITS),
+                "awvalid": Out(1),
+                "awready": In(1),
+                "wdata": Out(32),
+                "wstrb": Out(4),
+                "wvalid": Out(1),
+                "wready": In(1),
+                "bresp": In(2),
+                "bvalid": In(1),
+                "bready": Out(1),
+                "araddr": Out(BUS_ADDRESS_BITS),
+                "arvalid": Out(1),
+                "arready": In(1),
+                "rdata": In(32),
+                "rresp": In(2),
+                "rvalid": In(1),
+                "rready": Out(1),
+            }
+        )
 
 
 class Registers(wiring.Component):
-    """Accept a write when address and data are both there and no response waits; answer it in the next cycle. Reads likewise.
+    """Accept a write when address and data are both there and no response waits; answer it in the next cycle. Reads
+    likewise.
 
-    `start` is 1 in the cycle in which a write of 1 to CONTROL bit 0 is accepted. Byte strobes are ignored: write whole registers.
+    `start` is 1 in the cycle in which a write of 1 to CONTROL bit 0 is accepted. Byte strobes are ignored: write whole
+    registers.
     """
 
     def __init__(self) -> None:
-        super().__init__({
-            "bus": In(LiteBus()),
-            "start": Out(1),
-            "program": Out(ADDRESS_BITS),
-            "length": Out(32),
-            "running": In(1),
-            "done": In(1),
-            "error": In(8),
-            "cycle": In(32),
-            "retired": In(32),
-            "counter_select": Out(range(COUNTER_COUNT)),
-            "counter": In(32),
-        })
+        super().__init__(
+            {
+                "bus": In(LiteBus()),
+                "start": Out(1),
+                "program": Out(ADDRESS_BITS),
+                "length": Out(32),
+                "running": In(1),
+                "done": In(1),
+                "error": In(8),
+                "cycle": In(32),
+                "retired": In(32),
+                "counter_select": Out(range(COUNTER_COUNT)),
+                "counter": In(32),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

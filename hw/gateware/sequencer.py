@@ -1,4 +1,4 @@
-"""The sequencer: instructions to the unit queues, FENCE and HALT, errors, the cycle counter. Timing: docs/machine.md, 3.3."""
+"""The sequencer: instructions to the unit queues, FENCE and HALT, errors, cycles. Timing: docs/machine.md, 3.3."""
 
 from __future__ import annotations
 
@@ -23,35 +23,38 @@ class ErrorCode(IntEnum):
 class Sequencer(wiring.Component):
     """Take at most one instruction per cycle, in program order, and push it to its unit's queue.
 
-    FENCE and HALT are taken when nothing is in flight. `start` begins a run in that cycle (cycle 0); `clear` resets the units then.
-    After an error `hold` stops everything that could open a burst, until `quiet`; then the run ends with the error's code.
+    FENCE and HALT are taken when nothing is in flight. `start` begins a run in that cycle (cycle 0); `clear` resets the
+    units then. After an error `hold` stops everything that could open a burst, until `quiet`; then the run ends with
+    the error's code.
     """
 
     def __init__(self) -> None:
-        super().__init__({
-            "start": In(1),
-            "clear": Out(1),
-            "running": Out(1),
-            "done": Out(1),
-            "error": Out(8),
-            "hold": Out(1),
-            "quiet": In(1),
-            "cycle": Out(32),
-            "retired": Out(32),
-            "valid": In(1),
-            "instruction": In(INSTRUCTION_BITS),
-            "take": Out(1),
-            "exhausted": In(1),
-            "space": In(TOKEN_UNIT_COUNT),
-            "push": Out(TOKEN_UNIT_COUNT),
-            "retire": In(TOKEN_UNIT_COUNT),
-            "read_error": In(1),
-            "write_error": In(1),
-            "waiting": Out(1),
-            "queue_full": Out(1),
-            "retire_here": Out(1),
-            "issue_cycle": Out(32),
-        })
+        super().__init__(
+            {
+                "start": In(1),
+                "clear": Out(1),
+                "running": Out(1),
+                "done": Out(1),
+                "error": Out(8),
+                "hold": Out(1),
+                "quiet": In(1),
+                "cycle": Out(32),
+                "retired": Out(32),
+                "valid": In(1),
+                "instruction": In(INSTRUCTION_BITS),
+                "take": Out(1),
+                "exhausted": In(1),
+                "space": In(TOKEN_UNIT_COUNT),
+                "push": Out(TOKEN_UNIT_COUNT),
+                "retire": In(TOKEN_UNIT_COUNT),
+                "read_error": In(1),
+                "write_error": In(1),
+                "waiting": Out(1),
+                "queue_full": Out(1),
+                "retire_here": Out(1),
+                "issue_cycle": Out(32),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

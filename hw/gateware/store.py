@@ -18,41 +18,46 @@ class WriteChannels(wiring.Signature):
     """AW, W and B of the memory port, as the core drives them."""
 
     def __init__(self, port_bits: int) -> None:
-        super().__init__({
-            "aw_valid": Out(1),
-            "aw_ready": In(1),
-            "aw_address": Out(ADDRESS_BITS),
-            "aw_beats": Out(9),
-            "w_valid": Out(1),
-            "w_ready": In(1),
-            "w_data": Out(port_bits),
-            "w_last": Out(1),
-            "b_valid": In(1),
-        })
+        super().__init__(
+            {
+                "aw_valid": Out(1),
+                "aw_ready": In(1),
+                "aw_address": Out(ADDRESS_BITS),
+                "aw_beats": Out(9),
+                "w_valid": Out(1),
+                "w_ready": In(1),
+                "w_data": Out(port_bits),
+                "w_last": Out(1),
+                "b_valid": In(1),
+            }
+        )
 
 
 class StoreUnit(wiring.Component):
     """Request stage (AW), data stage (W) and responses (B), joined by the transfer, data and response queues.
 
-    The retirement pulse of a STORE is the cycle of its last response. `hold` stops new bursts; `busy` tells that bursts are open.
+    The retirement pulse of a STORE is the cycle of its last response. `hold` stops new bursts; `busy` tells that bursts
+    are open.
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
         self._accelerator = a = accelerator
-        super().__init__({
-            "issue": In(Issue()),
-            "channels": Out(WriteChannels(a.port_bits)),
-            "hold": In(1),
-            "read_enable": Out(1),
-            "read_bank": Out(7),
-            "read_line": Out(16),
-            "read_lane": Out(8),
-            "beat": In(a.port_bits),
-            "retire": Out(1),
-            "words": Out(Words()),
-            "pending": Out(1),
-            "busy": Out(1),
-        })
+        super().__init__(
+            {
+                "issue": In(Issue()),
+                "channels": Out(WriteChannels(a.port_bits)),
+                "hold": In(1),
+                "read_enable": Out(1),
+                "read_bank": Out(7),
+                "read_line": Out(16),
+                "read_lane": Out(8),
+                "beat": In(a.port_bits),
+                "retire": Out(1),
+                "words": Out(Words()),
+                "pending": Out(1),
+                "busy": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

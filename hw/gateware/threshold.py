@@ -16,30 +16,34 @@ class Place(data.StructLayout):
     """Where a group goes: what accompanies it through the compare pipeline."""
 
     def __init__(self, accelerator: Accelerator) -> None:
-        super().__init__({
-            "valid": 1,
-            "end": 1,
-            "banks": accelerator.rows,
-            "rows": accelerator.drain_rows,
-            "line": 16,
-            "position": 16,
-        })
+        super().__init__(
+            {
+                "valid": 1,
+                "end": 1,
+                "banks": accelerator.rows,
+                "rows": accelerator.drain_rows,
+                "line": 16,
+                "position": 16,
+            }
+        )
 
 
 class GroupCounter(wiring.Component):
-    """Walk through (row tile, column group, group of drain rows) of a BINARIZE, one group per cycle in which the drain is full."""
+    """Walk through (row tile, column group, drain rows) of a BINARIZE: a group in each cycle with a full drain."""
 
     def __init__(self, accelerator: Accelerator) -> None:
         self._accelerator = a = accelerator
-        super().__init__({
-            "issue": In(Issue()),
-            "full": In(1),
-            "active": Out(1),
-            "take": Out(1),
-            "release": Out(1),
-            "threshold_line": Out(16),
-            "place": Out(Place(a)),
-        })
+        super().__init__(
+            {
+                "issue": In(Issue()),
+                "full": In(1),
+                "active": Out(1),
+                "take": Out(1),
+                "release": Out(1),
+                "threshold_line": Out(16),
+                "place": Out(Place(a)),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -96,24 +100,26 @@ class GroupCounter(wiring.Component):
 class ThresholdUnit(wiring.Component):
     """Take groups of rows from the drain register, compare, write bits.
 
-    A group taken in cycle t is compared in t+1 and written in t+2; throughput is one group per cycle. The retirement pulse
-    is three cycles after the last group was taken.
+    A group taken in cycle t is compared in t+1 and written in t+2; throughput is one group per cycle. The retirement
+    pulse is three cycles after the last group was taken.
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
         self._accelerator = a = accelerator
-        super().__init__({
-            "issue": In(Issue()),
-            "drain": In(Drain(a)),
-            "threshold": Out(LineRead(1, a.threshold_line_bits)),
-            "write_banks": Out(a.rows),
-            "write_line": Out(16),
-            "write_position": Out(16),
-            "write_data": Out(data.ArrayLayout(a.columns, a.drain_rows)),
-            "retire": Out(1),
-            "words": Out(Words()),
-            "active": Out(1),
-        })
+        super().__init__(
+            {
+                "issue": In(Issue()),
+                "drain": In(Drain(a)),
+                "threshold": Out(LineRead(1, a.threshold_line_bits)),
+                "write_banks": Out(a.rows),
+                "write_line": Out(16),
+                "write_position": Out(16),
+                "write_data": Out(data.ArrayLayout(a.columns, a.drain_rows)),
+                "retire": Out(1),
+                "words": Out(Words()),
+                "active": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -150,7 +156,7 @@ class ThresholdUnit(wiring.Component):
         return m
 
     def _compare(self, rows: Signal, place: Signal) -> Cat:
-        """Return the bits of the group of rows beside the threshold line that was read for it; rows not valid give 0."""
+        """Return the bits of a group of rows beside the threshold line read for it; rows not valid give 0."""
         a = self._accelerator
         entries = self.threshold.data[0]
         width = a.threshold_entry_bits

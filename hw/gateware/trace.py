@@ -38,17 +38,19 @@ class TraceRecord(data.StructLayout):
 
 
 class UnitTrace(wiring.Component):
-    """Join issue, words and retirement of one unit's instructions, in order. A record appears two cycles after the retirement pulse."""
+    """Join issue, words and retirement of a unit's instructions. A record appears two cycles after the pulse."""
 
     def __init__(self, *, in_flight: int) -> None:
         self._in_flight = in_flight
-        super().__init__({
-            "cycle": In(32),
-            "issued": In(1),
-            "retire": In(1),
-            "words": In(Words()),
-            "record": Out(TraceRecord()),
-        })
+        super().__init__(
+            {
+                "cycle": In(32),
+                "issued": In(1),
+                "retire": In(1),
+                "words": In(Words()),
+                "record": Out(TraceRecord()),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -82,17 +84,19 @@ class UnitTrace(wiring.Component):
 
 
 class StateCounters(wiring.Component):
-    """Count, for each unit, the cycles in each state. `states` holds the conditions by priority; the last state is 'otherwise'."""
+    """Count the cycles in each state of each unit. `states` are conditions by priority; the last is 'otherwise'."""
 
     def __init__(self) -> None:
         conditions = data.ArrayLayout(len(STATES) - 1, UNIT_COUNT)
-        super().__init__({
-            "clear": In(1),
-            "enable": In(1),
-            "states": In(conditions),
-            "select": In(range(UNIT_COUNT * len(STATES))),
-            "value": Out(32),
-        })
+        super().__init__(
+            {
+                "clear": In(1),
+                "enable": In(1),
+                "states": In(conditions),
+                "select": In(range(UNIT_COUNT * len(STATES))),
+                "value": Out(32),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -35,8 +35,8 @@ def generate(accelerator: Accelerator) -> str:
 def _to_verilog(texts: list[str]) -> str:
     """Translate the modules in one call of the packaged Yosys; one installed on the machine could give other text.
 
-    The light optimisation halves what a simulator has to compile. Internal names are replaced by plain ones: Icarus takes a function
-    whose name starts with a dollar sign for a system function.
+    The light optimisation halves what a simulator has to compile. Internal names are replaced by plain ones: Icarus
+    takes a function whose name starts with a dollar sign for a system function.
     """
     os.environ["AMARANTH_USE_YOSYS"] = "builtin"
     removed = " ".join(f"-remove {attribute}" for attribute in ATTRIBUTES)

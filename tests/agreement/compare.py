@@ -24,11 +24,7 @@ def compare(points: Sequence[Point], simulator: str, cache: Path, work: Path) ->
 
 def failures(points: Sequence[Point], results: Sequence[dict[str, Any]]) -> list[str]:
     """Return an account of each case that is not equal in every bit and every cycle."""
-    return [
-        f"{point}: {result}"
-        for point, result in zip(points, results, strict=True)
-        if not is_equal(result)
-    ]
+    return [f"{point}: {result}" for point, result in zip(points, results, strict=True) if not is_equal(result)]
 
 
 def _write(point: Point, folder: Path) -> Path:

@@ -1,6 +1,7 @@
 """Random design points: an accelerator, and layers with memories to run on it, from a seed and a number.
 
-A *group* is one accelerator, so one build; it has LAYERS_PER_GROUP cases. Case number = group * LAYERS_PER_GROUP + index.
+A *group* is one accelerator, so one build; it has LAYERS_PER_GROUP cases. Case number = group * LAYERS_PER_GROUP +
+index.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ STEPS = {"icarus": 250, "verilator": 2500}
 
 @dataclass(frozen=True)
 class Point:
-    """One case: a layer of `rows` x `inputs` x `outputs` on an accelerator, under a memory, maybe after a reset in flight."""
+    """One case: a layer (rows, inputs, outputs) on an accelerator, under a memory, maybe after a reset in flight."""
 
     number: int
     accelerator: Accelerator
@@ -120,5 +121,5 @@ def group(seed: int, number: int) -> list[Point]:
 
 
 def simulator_of(accelerator: Accelerator) -> str:
-    """Return the simulator that suits the size: Icarus starts at once but is slow, Verilator takes its time to build."""
+    """Return the simulator that suits the size: Icarus starts at once and is slow, Verilator takes time to build."""
     return "icarus" if accelerator.lanes <= SMALL_LANES else "verilator"

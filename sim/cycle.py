@@ -1,0 +1,152 @@
+"""The loop over the cycles: the signals of one cycle from the registers, then the registers of the next one.
+
+The first half of a cycle only reads registers; the second half changes them from the signals alone.
+
+What is not streaming (`sim.control`) can decide something new only in a cycle in which a signal *stirs* it, or in the
+cycle after anything but streaming happened. In the other cycles it is not asked: it would decide nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from sim.channels import (
+    Port,
+    accept_read,
+    accept_write,
+    begin_burst,
+    end_beat,
+    end_burst,
+    end_response,
+    next_beat,
+    port_signals,
+    send_beat,
+)
+from sim.compiled import compiled, compiled_whole
+from sim.control import DRAINS, HALTS, carry_out, decide, retire
+from sim.queues import look_at_next
+from sim.state import ARRAY, BUSY, EMPTY, LOAD, SEQUENCER, STORE, THRESHOLD, UNITS, WAIT, State
+from sim.units import Flow, advance_array, advance_threshold, flow_signals
+
+_PULSE_DELAY = np.int64(2)
+"""Places that THRESHOLD's delayed pulses move before they count: with the first place, three cycles."""
+
+
+def cached_run(sources: str) -> Callable[[State], int]:
+    """Return `run` as other modules call it; `sources` is the digest of everything that goes into it."""
+
+    def whole(s: State) -> int:
+        _ = sources
+        return run(s)
+
+    return compiled_whole(whole)
+
+
+@compiled
+def run(s: State) -> int:
+    """Run a program from cycle 0 to its HALT; return the total cycles, or -c if it is stuck for ever before cycle c."""
+    for unit in range(UNITS):
+        s.states[unit, EMPTY] = 1
+    cycle = last_event = 0
+    awake = True
+    while cycle - last_event <= s.config.patience:
+        cycle += 1
+        port = port_signals(s, cycle)
+        flow = flow_signals(s.config, s.array, s.threshold)
+        pulses = _pulses(s, port)
+        stirred = _stirs(port, flow) or pulses != 0
+        awake = awake or stirred
+        actions = decide(s, port, flow) if awake else 0
+        _note(s, port, flow)
+
+        stored = _advance_port(s, cycle, port)
+        _advance_flow(s, flow)
+        if actions != 0:
+            carry_out(s, cycle, actions)
+        if actions & HALTS:
+            return cycle + 1
+        if port.r_last:
+            look_at_next(s)
+        if pulses != 0:
+            retire(s, cycle, pulses)
+
+        happened = stirred or stored or actions & ~DRAINS != 0
+        awake = happened or s.config.vigilant != 0
+        if happened or port.r or port.w or port.sends or flow.takes or flow.enters:
+            last_event = cycle
+    return -cycle
+
+
+@compiled
+def _pulses(s: State, port: Port) -> int:
+    """Return the retirement pulses of a cycle, a mask of units."""
+    drained = s.threshold.pulses >> _PULSE_DELAY & 1
+    pulses: int = s.load.pulse << LOAD | s.array.pulse << ARRAY | drained << THRESHOLD | int(port.b_final) << STORE
+    return pulses
+
+
+@compiled
+def _stirs(port: Port, flow: Flow) -> bool:
+    """Tell whether anything happens in a cycle that control looks at in it or in the next one."""
+    return port.ar or port.aw or port.b or port.r_last or flow.enters_last or flow.takes_last
+
+
+@compiled
+def _note(s: State, port: Port, flow: Flow) -> None:
+    """Count what each unit does in this cycle."""
+    array = s.rest[ARRAY] if flow.moves else WAIT
+    threshold = WAIT if s.threshold.active != 0 else s.rest[THRESHOLD]
+    s.states[LOAD, BUSY if port.r_load else s.rest[LOAD]] += 1
+    s.states[ARRAY, BUSY if flow.enters else array] += 1
+    s.states[THRESHOLD, BUSY if flow.takes else threshold] += 1
+    s.states[STORE, BUSY if port.w else s.rest[STORE]] += 1
+    s.states[SEQUENCER, s.rest[SEQUENCER]] += 1
+
+
+@compiled
+def _advance_port(s: State, cycle: int, port: Port) -> bool:
+    """Advance the memory port and what its beats end; return whether the last beat of a STORE goes to W."""
+    _advance_reads(s, cycle, port)
+    if port.aw:
+        accept_write(s)
+    if port.w:
+        end_beat(s, cycle)
+    stored = port.sends and send_beat(s, cycle)
+    if stored:
+        s.store.level -= 1
+    if port.b:
+        end_response(s, cycle)
+    return stored
+
+
+@compiled
+def _advance_reads(s: State, cycle: int, port: Port) -> None:
+    """Advance AR and R; the last beat goes to the instruction queue, or ends the head of LOAD's transfer queue."""
+    s.load.pulse = 0
+    if port.r_last:
+        if not port.r_load:
+            s.sequence.fetched += 1
+        elif s.read.final != 0:
+            s.load.level -= 1
+            s.load.pulse = 1
+        end_burst(s, cycle)
+    elif port.r:
+        next_beat(s, cycle)
+    if port.ar:
+        accept_read(s, cycle)
+    if port.ar or port.r_last:
+        begin_burst(s)
+
+
+@compiled
+def _advance_flow(s: State, flow: Flow) -> None:
+    """Advance ARRAY, the drain register and THRESHOLD."""
+    s.threshold.pulses <<= 1
+    if flow.takes and advance_threshold(s.config, s.threshold):
+        s.threshold.pulses |= 1
+    s.threshold.pulses &= 7
+    if flow.releases:
+        s.array.full = 0
+    s.array.pulse = flow.moves and advance_array(s.config, s.array)

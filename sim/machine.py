@@ -1,0 +1,176 @@
+"""The values of a program: each instruction executed completely, in program order (docs/machine.md, section 2).
+
+The order in time does not appear here. A program whose tokens are right gives the same values on the accelerator.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hw.arch import Accelerator
+from hw.isa import Buffer, Instruction, Opcode
+from hw.program import Program
+from sim.checksum import checksum, fold_bits, fold_bytes, fold_fields
+from sim.errors import MachineError
+from sim.tiles import Tiles, compute_tiles, read_thresholds
+from sim.transfers import beat_numbers, read_rows, require_lines, require_rows, write_rows
+
+__all__ = ["Execution", "Machine", "MachineError", "execute"]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """The memory after a program, uint8 from address 0, and the checksum of each instruction's words, uint32."""
+
+    memory: np.ndarray
+    checksums: np.ndarray
+
+
+def execute(program: Program) -> Execution:
+    """Execute a program on its image."""
+    halts = [index for index, i in enumerate(program.instructions) if i.opcode is Opcode.HALT]
+    if halts != [len(program.instructions) - 1]:
+        raise MachineError(
+            f"program must have one HALT, its last instruction, not HALT at {halts} of {len(program.instructions)}"
+        )
+    machine = Machine(program.accelerator, np.frombuffer(program.image, np.uint8).copy())
+    checksums = np.zeros(len(program.instructions), np.uint32)
+    for index, instruction in enumerate(program.instructions):
+        try:
+            checksums[index] = machine.execute(instruction)
+        except MachineError as error:
+            raise MachineError(f"instruction {index} ({instruction}): {error}") from None
+    return Execution(machine.memory, checksums)
+
+
+class Machine:
+    """The state that instructions work on: memory, buffers, the sums in the array, the tiles on their way to BINARIZE.
+
+    Buffers are little-endian bytes, [bank, line, byte].
+    """
+
+    def __init__(self, accelerator: Accelerator, memory: np.ndarray) -> None:
+        a = accelerator
+        self.accelerator = a
+        self.memory = memory
+        line_bytes = a.line_bits // 8
+        self.buffers = {
+            Buffer.ACTIVATION: np.zeros((a.rows, a.activation_lines, line_bytes), np.uint8),
+            Buffer.WEIGHT: np.zeros((a.columns, a.weight_lines, line_bytes), np.uint8),
+            Buffer.THRESHOLD: np.zeros((1, a.threshold_lines, a.threshold_line_bits // 8), np.uint8),
+        }
+        self.output = np.zeros((a.rows, a.output_lines, a.output_line_bits // 8), np.uint8)
+        self.held = Tiles.zero(a)
+        self.drained: Tiles | None = None
+        self.drained_shape = (0, 0)
+
+    def execute(self, instruction: Instruction) -> int:
+        """Execute one instruction; return the checksum of the words that it wrote."""
+        match instruction.opcode:
+            case Opcode.LOAD:
+                return self._load(instruction)
+            case Opcode.MATMUL:
+                return self._matmul(instruction)
+            case Opcode.BINARIZE:
+                return self._binarize(instruction)
+            case Opcode.STORE:
+                return self._store(instruction)
+            case Opcode.HALT if self.drained is not None:
+                raise MachineError("MATMUL with handover must be followed by its BINARIZE, not by HALT")
+        return 0
+
+    # --- LOAD and STORE ------------------------------------------------------------------------------------------
+
+    def _load(self, i: Instruction) -> int:
+        if i.buffer not in tuple(Buffer):
+            raise MachineError(f"buffer must be one of {', '.join(str(b.value) for b in Buffer)}, not {i.buffer}")
+        buffer = self.buffers[Buffer(i.buffer)]
+        require_rows(i)
+        line_beats = buffer.shape[2] // self.accelerator.beat_bytes
+        if i.row_beats % line_beats:
+            raise MachineError(f"row_beats must be a multiple of the {line_beats} beats of a line, not {i.row_beats}")
+        beats = self._beats()[beat_numbers(self.accelerator, i, len(self.memory))]
+        write_rows(buffer, Buffer(i.buffer).name.lower(), i, beats)
+        return checksum(fold_bytes(beats))
+
+    def _store(self, i: Instruction) -> int:
+        require_rows(i)
+        numbers = beat_numbers(self.accelerator, i, len(self.memory))
+        beats = read_rows(self.output, "output", i, self.accelerator.beat_bytes)
+        self._beats()[numbers] = beats
+        return checksum(fold_bytes(beats))
+
+    def _beats(self) -> np.ndarray:
+        """Return the memory as beats, a view; bytes behind the last whole beat are not in it."""
+        size = self.accelerator.beat_bytes
+        count = len(self.memory) // size
+        return self.memory[: count * size].reshape(count, size)
+
+    # --- MATMUL --------------------------------------------------------------------------------------------------
+
+    def _matmul(self, i: Instruction) -> int:
+        if self.drained is not None:
+            raise MachineError("MATMUL with handover must be followed by its BINARIZE, not by another MATMUL")
+        tiles = compute_tiles(self.accelerator, self.buffers, i, self.held)
+        self.held = tiles.last()
+        if not i.handover:
+            return 0
+        self.drained, self.drained_shape = tiles, (i.rows, i.column_groups)
+        sums = np.where(self._valid(i.rows)[:, None, :, None], tiles.sums, 0)
+        folds = fold_fields(sums.reshape(*sums.shape[:2], -1), self.accelerator.count_bits)
+        return checksum(folds)
+
+    def _valid(self, rows: int) -> np.ndarray:
+        """Return which rows of the array are valid in each row tile, bool [row tile, row]."""
+        row_tiles = -(-rows // self.accelerator.rows)
+        numbers = np.arange(row_tiles * self.accelerator.rows)
+        return (numbers < rows).reshape(row_tiles, self.accelerator.rows)
+
+    # --- BINARIZE ------------------------------------------------------------------------------------------------
+
+    def _binarize(self, i: Instruction) -> int:
+        if self.drained is None:
+            raise MachineError("BINARIZE must follow a MATMUL with handover, not an empty drain register")
+        if (i.rows, i.column_groups) != self.drained_shape:
+            raise MachineError(
+                f"rows and column_groups must be those of the MATMUL, {self.drained_shape}, "
+                f"not {(i.rows, i.column_groups)}"
+            )
+        thresholds, polarity = read_thresholds(self.accelerator, self.buffers[Buffer.THRESHOLD][0], i)
+        reached = self.drained.values() >= thresholds[None, :, None, :]
+        bits = (reached ^ polarity[None, :, None, :]) & self._valid(i.rows)[:, None, :, None]
+        self.drained = None
+        self._write_output(i, bits.astype(np.uint8))
+        return checksum(self._group_folds(bits, i.rows))
+
+    def _write_output(self, i: Instruction, bits: np.ndarray) -> None:
+        """Write the bits [row tile, column group, row, column], clearing what is behind them in their last line."""
+        a = self.accelerator
+        row_tiles, groups = bits.shape[:2]
+        skipped, position = divmod(i.output_group, a.output_line_groups)
+        lines = -(-(position + groups) // a.output_line_groups)
+        first = i.output_line + skipped
+        require_lines("output", first + (row_tiles - 1) * i.output_stride, lines, a.output_lines)
+        for m in range(row_tiles):
+            valid = min(a.rows, i.rows - m * a.rows)
+            line = first + m * i.output_stride
+            kept = np.unpackbits(self.output[:valid, line], axis=-1, bitorder="little")
+            row = np.zeros((valid, lines * a.output_line_bits), np.uint8)
+            start = position * a.columns
+            row[:, :start] = kept[:, :start]
+            row[:, start : start + groups * a.columns] = bits[m, :, :valid].swapaxes(0, 1).reshape(valid, -1)
+            packed = np.packbits(row, axis=-1, bitorder="little")
+            self.output[:valid, line : line + lines] = packed.reshape(valid, lines, -1)
+
+    def _group_folds(self, bits: np.ndarray, rows: int) -> np.ndarray:
+        """Return the folds of the groups of `drain_rows` rows, tile by tile; only the last row tile may be partial."""
+        a = self.accelerator
+        groups = -(-a.rows // a.drain_rows)
+        padded = np.zeros((*bits.shape[:2], groups * a.drain_rows, a.columns), np.uint8)
+        padded[:, :, : a.rows] = bits
+        folds = fold_bits(padded.reshape(*bits.shape[:2], groups, -1))
+        valid = rows - (len(bits) - 1) * a.rows
+        last = folds[-1, :, : -(-valid // a.drain_rows)]
+        return np.concatenate([folds[:-1].ravel(), last.ravel()])

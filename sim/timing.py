@@ -1,0 +1,87 @@
+"""The timing model: when each instruction of a program issues and retires, and what each unit does meanwhile.
+
+It implements section 3 of docs/machine.md and docs/memory.md cycle by cycle, without tolerance and without values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+import hw.isa
+from hw.arch import Accelerator
+from hw.isa import Instruction, Opcode, Unit
+from sim import channels, compiled, control, cycle, memory, queues, state, units
+from sim.memory import MemoryProfile
+from sim.state import NEVER
+
+_run = cycle.cached_run(
+    compiled.digest((hw.isa, channels, compiled, control, cycle, memory, queues, state, units)),
+)
+
+
+class TimingError(ValueError):
+    """A program that does not run to its end; the message names the instructions that are in the way."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Issue and retire cycle of each instruction in program order, total cycles, and cycles by unit and state.
+
+    `states[unit, state]` has the units load, array, threshold, store, sequencer and the states busy, wait, token,
+    issue, empty; each row adds up to `cycles`. All arrays are int64.
+    """
+
+    issue: np.ndarray
+    retire: np.ndarray
+    cycles: int
+    states: np.ndarray
+
+
+def simulate(accelerator: Accelerator, instructions: Sequence[Instruction], profile: MemoryProfile) -> Timing:
+    """Run the instructions on the accelerator with the memory of the profile."""
+    instructions = tuple(instructions)
+    _check_halt(instructions)
+    for index, instruction in enumerate(instructions):
+        if instruction.opcode in (Opcode.LOAD, Opcode.STORE):
+            _check_alignment(accelerator, index, instruction)
+    registers = state.initial_state(accelerator, instructions, profile)
+    cycles = int(_run(registers))
+    timing = Timing(registers.issue, registers.retire, cycles, registers.states)
+    if cycles < 0:
+        held = "; ".join(_held(instructions, timing))
+        raise TimingError(f"program must run to its HALT, not stop for ever before cycle {-cycles}: {held}")
+    return timing
+
+
+def _check_halt(instructions: tuple[Instruction, ...]) -> None:
+    halts = [index for index, instruction in enumerate(instructions) if instruction.opcode is Opcode.HALT]
+    if halts != [len(instructions) - 1]:
+        raise TimingError(
+            f"program must have one HALT, its last instruction, not HALT at {halts} of {len(instructions)}"
+        )
+
+
+def _check_alignment(accelerator: Accelerator, index: int, instruction: Instruction) -> None:
+    beat = accelerator.beat_bytes
+    for name in ("address", "stride") if instruction.segments > 1 else ("address",):
+        value = getattr(instruction, name)
+        if value % beat:
+            raise TimingError(
+                f"instruction {index} ({instruction}): "
+                f"{name} must be a multiple of the {beat} bytes of a beat, not {value}"
+            )
+
+
+def _held(instructions: tuple[Instruction, ...], timing: Timing) -> Iterator[str]:
+    """Yield, for each unit, what its first instruction that has not retired does not do."""
+    seen: set[Unit] = set()
+    for index in np.flatnonzero(timing.retire == NEVER):
+        instruction = instructions[index]
+        if instruction.unit not in seen:
+            seen.add(instruction.unit)
+            issue = timing.issue[index]
+            missing = "does not issue" if issue == NEVER else f"issued in cycle {issue}, does not retire"
+            yield f"instruction {index} ({instruction}) {missing}"

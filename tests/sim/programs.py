@@ -1,0 +1,136 @@
+"""Tiny programs built by hand, and random ones that run to their end, for the tests of the simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hw.arch import Accelerator
+from hw.isa import TOKEN_UNITS, Instruction, Opcode, Unit, make
+from hw.program import Program, Region
+
+LOAD, ARRAY, THRESHOLD, STORE = 1, 2, 4, 8
+"""Bits of the token masks."""
+
+_TRANSFER = {"address": 0, "line": 0, "row_beats": 1, "segments": 1, "segment_beats": 1, "stride": 0}
+_MATMUL = {"unsigned": 0, "first": 1, "handover": 0, "activation_line": 0, "weight_line": 0, "words": 1, "pad": 0}
+_MATMUL |= {"rows": 1, "column_groups": 1, "activation_stride": 0, "weight_stride": 0}
+_BINARIZE = {"threshold_line": 0, "output_line": 0, "output_group": 0, "output_stride": 0}
+_BINARIZE |= {"rows": 1, "column_groups": 1}
+
+FENCE = make(Opcode.FENCE)
+HALT = make(Opcode.HALT)
+
+
+def load(**changes: int) -> Instruction:
+    """Return a LOAD of one beat to the activation buffer, or as changed."""
+    return make(Opcode.LOAD, **({"buffer": 0} | _TRANSFER | changes))
+
+
+def store(**changes: int) -> Instruction:
+    """Return a STORE of one beat, or as changed."""
+    return make(Opcode.STORE, **(_TRANSFER | changes))
+
+
+def matmul(**changes: int) -> Instruction:
+    """Return a MATMUL of one word and one tile that stays in the array, or as changed."""
+    return make(Opcode.MATMUL, **(_MATMUL | changes))
+
+
+def binarize(**changes: int) -> Instruction:
+    """Return a BINARIZE of one row and one column group, or as changed."""
+    return make(Opcode.BINARIZE, **(_BINARIZE | changes))
+
+
+def program(accelerator: Accelerator, instructions: Sequence[Instruction], data: bytes = b"") -> Program:
+    """Return a program with `data` from address 0 and the instructions behind it."""
+    address = -(-len(data) // 32) * 32
+    code = b"".join(instruction.encode() for instruction in instructions)
+    image = data.ljust(address, b"\0") + code
+    regions = (Region("data", 0, len(data), "write"), Region("program", address, len(code), "program"))
+    return Program(accelerator, tuple(instructions), address, regions, image)
+
+
+class RandomProgram:
+    """Random instructions for the timing model, whose values mean nothing, and which always run to their HALT.
+
+    An instruction waits only for tokens that instructions before it give, so each can issue when those have retired.
+    """
+
+    def __init__(self, accelerator: Accelerator, random: np.random.Generator) -> None:
+        self.accelerator = accelerator
+        self.random = random
+        self.given = np.zeros((len(TOKEN_UNITS), len(TOKEN_UNITS)), int)
+
+    def build(self, length: int) -> list[Instruction]:
+        """Return about `length` instructions and a HALT."""
+        result: list[Instruction] = []
+        while len(result) < length:
+            result += self._some()
+        return [*result, HALT]
+
+    def _number(self, high: int) -> int:
+        return int(self.random.integers(1, high + 1))
+
+    def _some(self) -> list[Instruction]:
+        kind = self.random.integers(0, 10)
+        if kind < 3:
+            return [load(buffer=int(self.random.integers(0, 3)), **self._transfer(), **self._tokens(Unit.LOAD))]
+        if kind < 5:
+            return [store(**self._transfer(), **self._tokens(Unit.STORE))]
+        if kind == 5:
+            return [matmul(words=self._number(9), rows=self.accelerator.rows, **self._tokens(Unit.ARRAY))]
+        if kind == 6:
+            return [FENCE]
+        shape = {"rows": self._number(3 * self.accelerator.rows), "column_groups": self._number(3)}
+        waits = self._wait(Unit.THRESHOLD)
+        first = matmul(words=self._number(6), handover=1, **shape, **self._tokens(Unit.ARRAY))
+        return [first, binarize(**shape, wait=waits, signal=self._signal(Unit.THRESHOLD))]
+
+    def _transfer(self) -> dict[str, int]:
+        beat = self.accelerator.beat_bytes
+        return {
+            "address": int(self.random.integers(0, 8192)) // beat * beat,
+            "segments": self._number(3),
+            "segment_beats": self._number(24),
+            "stride": int(self.random.integers(0, 8192)) // beat * beat,
+        }
+
+    def _tokens(self, unit: Unit) -> dict[str, int]:
+        return {"wait": self._wait(unit), "signal": self._signal(unit)}
+
+    def _wait(self, unit: Unit) -> int:
+        producers = [p for p in TOKEN_UNITS if self.given[p, unit] > 0 and self.random.integers(0, 2)]
+        for producer in producers:
+            self.given[producer, unit] -= 1
+        return sum(1 << producer for producer in producers)
+
+    def _signal(self, unit: Unit) -> int:
+        consumers = [c for c in TOKEN_UNITS if c != unit and self.random.integers(0, 3) == 0]
+        for consumer in consumers:
+            self.given[unit, consumer] += 1
+        return sum(1 << consumer for consumer in consumers)
+
+
+def random_accelerator(random: np.random.Generator) -> Accelerator:
+    """Return an accelerator with random sizes of everything that matters to time."""
+
+    def choose(*values: int) -> int:
+        return int(random.choice(values))
+
+    rows, word_bits = choose(1, 2, 3, 5), choose(4, 16, 64)
+    return Accelerator(
+        rows=rows,
+        columns=choose(1, 2, 8),
+        word_bits=word_bits,
+        pipeline=choose(*range(word_bits.bit_length())),
+        drain_rows=choose(*range(1, rows + 1)),
+        port_bits=choose(8, 32, 256),
+        burst_beats=choose(1, 3, 16, 256),
+        reads_in_flight=choose(1, 2, 4),
+        writes_in_flight=choose(1, 2, 4),
+        fetch_depth=choose(1, 2, 4),
+        queue_depth=choose(1, 2, 4),
+        transfers_in_flight=choose(1, 2, 4),
+    )
