@@ -69,8 +69,8 @@ def _check_matmul(accelerator: Accelerator, i: Instruction, row_tiles: int, inpu
         )
     if i.pad and (i.unsigned or not i.first):
         raise MachineError(f"pad must be 0 where unsigned is 1 or first is 0, not {i.pad}")
-    if i.pad > accelerator.word_bits:
-        raise MachineError(f"pad must be at most the {accelerator.word_bits} bits of a word, not {i.pad}")
+    if i.pad >= accelerator.word_bits:
+        raise MachineError(f"pad must be less than the {accelerator.word_bits} bits of a word, not {i.pad}")
     if inputs > accelerator.max_inputs:
         raise MachineError(f"inputs of a sum must be at most {accelerator.max_inputs}, not {inputs}")
 

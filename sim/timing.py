@@ -66,6 +66,9 @@ def _check_halt(instructions: tuple[Instruction, ...]) -> None:
 
 def _check_alignment(accelerator: Accelerator, index: int, instruction: Instruction) -> None:
     beat = accelerator.beat_bytes
+    address, _, _, segments, _, stride = instruction.operands[-6:]
+    if address % beat == 0 and (segments == 1 or stride % beat == 0):
+        return
     for name in ("address", "stride") if instruction.segments > 1 else ("address",):
         value = getattr(instruction, name)
         if value % beat:

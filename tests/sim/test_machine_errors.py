@@ -88,7 +88,7 @@ def test_transfers(instruction: Instruction, expected: str) -> None:
         ),
         (matmul(pad=1, unsigned=1), "pad must be 0 where unsigned is 1 or first is 0, not 1"),
         (matmul(pad=1, first=0), "pad must be 0 where unsigned is 1 or first is 0, not 1"),
-        (matmul(pad=17), "pad must be at most the 16 bits of a word, not 17"),
+        (matmul(pad=16), "pad must be less than the 16 bits of a word, not 16"),
     ],
 )
 def test_matmul(instruction: Instruction, expected: str) -> None:
@@ -147,7 +147,7 @@ def test_last_places_are_legal() -> None:
     instructions = [
         load(line=7),
         load(address=1084, buffer=1, line=7),
-        matmul(handover=1, activation_line=7, weight_line=7, words=2, pad=16),
+        matmul(handover=1, activation_line=7, weight_line=7, words=2, pad=15),
         binarize(threshold_line=3, output_line=3, output_group=7),
         store(line=3),
         HALT,
