@@ -17,8 +17,13 @@ class RunError(RuntimeError):
     """The simulation ended without a result for some case; the message names the log."""
 
 
-def run(built: Path, simulator: str, cases: Sequence[Path], work: Path) -> list[dict[str, Any]]:
-    """Run the cases in one simulation and return the result of each; `work` takes the log and the list."""
+def run(
+    built: Path, simulator: str, cases: Sequence[Path], work: Path, test_module: str = "hw.bench.cocotb_test"
+) -> list[dict[str, Any]]:
+    """Run the cases in one simulation and return the result of each; `work` takes the log and the list.
+
+    Another `test_module` must, like ours, write a result for each case.
+    """
     work.mkdir(parents=True, exist_ok=True)
     names = work / "cases.txt"
     log = work / "simulation.log"
@@ -27,7 +32,7 @@ def run(built: Path, simulator: str, cases: Sequence[Path], work: Path) -> list[
         (case / RESULT).unlink(missing_ok=True)
     try:
         get_runner(simulator).test(
-            test_module="hw.bench.cocotb_test",
+            test_module=test_module,
             hdl_toplevel=TOPLEVEL,
             hdl_toplevel_lang="verilog",
             build_dir=built,
