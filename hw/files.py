@@ -37,9 +37,9 @@ def read_bytes(path: Path, limit: int) -> bytes:
         raise FileError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, limit: int = MAX_JSON_BYTES) -> dict[str, Any]:
     """Return a JSON object read strictly: UTF-8, no duplicate keys, no NaN, bounded depth and size."""
-    data = read_bytes(path, MAX_JSON_BYTES)
+    data = read_bytes(path, limit)
     try:
         text = data.decode("utf-8")
         _check_depth(text)
@@ -66,9 +66,9 @@ def write_atomic(path: Path, data: bytes) -> None:
         raise
 
 
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write a JSON object in one canonical form."""
-    write_atomic(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
+def write_json(path: Path, value: dict[str, Any], indent: int | None = 1) -> None:
+    """Write a JSON object in one canonical form, on one line if `indent` is None."""
+    write_atomic(path, (json.dumps(value, indent=indent, sort_keys=True) + "\n").encode())
 
 
 def sha256(data: bytes) -> str:

@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 from hw.messages import MAX_SHOWN, shown, suggestion
@@ -92,6 +93,8 @@ def _reworded(message: str) -> str:
     message = re.sub(r"^argument ", "", message)
     message = re.sub(r"^the following arguments are required: (.*)", r"\1 must be given", message)
     message = re.sub(r": expected one argument$", " must have a value, not nothing", message)
+    message = re.sub(r": not allowed with argument (.*)$", r" must not be given together with \1: choose one", message)
+    message = re.sub(r"^one of the arguments (\S+) (\S+) is required$", r"\1 or \2 must be given", message)
     choice = re.search(r"invalid choice: (.*) \(choose from (.*)\)$", message, re.DOTALL)
     if not choice:
         return message
@@ -108,7 +111,9 @@ def _error_line(message: str) -> str:
 
 def _fail(message: str, code: int = WRONG_INPUT) -> int:
     if sys.stderr is not None:
-        sys.stderr.write(_error_line(message))
+        with suppress(OSError):
+            sys.stderr.write(_error_line(message))
+            sys.stderr.flush()
     return code
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -46,10 +47,11 @@ class Workload:
 
 @dataclass(frozen=True)
 class Simulation:
-    """A mapped layer with its values: everything that the simulator says of it."""
+    """A mapped layer with its values: everything that the simulator says of it. `outputs` is uint8 [rows, outputs]."""
 
     mapped: MappedLayer
     execution: Execution
+    outputs: np.ndarray
     mapping_seconds: float
     timing_seconds: float
     values_seconds: float
@@ -90,16 +92,23 @@ def run_simulation(accelerator: Accelerator, work: Workload, memory: MemoryProfi
     layer = work.layer
     sums = reference.sums(work.activations, unpack(layer.weights, layer.inputs), layer.input_set == "unsigned")
     expected = reference.binarize(sums, layer.thresholds, layer.polarity)
-    if not (outputs(mapped, execution.memory) == expected).all():
+    found = outputs(mapped, execution.memory)
+    if not (found == expected).all():
         raise ResultError(
             f"{work.shape} on {accelerator.name}: the simulated outputs differ from the integer reference"
         )
-    return Simulation(mapped, execution, mapped_at - started, timed_at - mapped_at, finished - timed_at)
+    return Simulation(mapped, execution, found, mapped_at - started, timed_at - mapped_at, finished - timed_at)
 
 
 def simulate(accelerator: Accelerator, work: Workload, *, memory: MemoryProfile, say: Say) -> dict[str, Any]:
-    """Return cycles, utilisation, and what each unit did in them."""
-    done = run_simulation(accelerator, work, memory, say)
+    """Simulate a layer and return cycles, utilisation, and what each unit did in them."""
+    return simulation_report(accelerator, work, memory, run_simulation(accelerator, work, memory, say))
+
+
+def simulation_report(
+    accelerator: Accelerator, work: Workload, memory: MemoryProfile, done: Simulation
+) -> dict[str, Any]:
+    """Return the report of a simulation that was run."""
     timing = done.mapped.timing
     return {
         **_workload_report(accelerator, work, memory),
@@ -136,11 +145,27 @@ def verify(
     keep: Path | None,
     say: Say,
 ) -> dict[str, Any]:
-    """Run the same program on RTL and simulator and return how many bits and cycles differ."""
-    if keep is not None:
-        return _verify_in(keep, accelerator, work, memory, simulator, say)
-    with tempfile.TemporaryDirectory(prefix="tallybert-") as folder:
-        return _verify_in(Path(folder), accelerator, work, memory, simulator, say)
+    """Run the same program on RTL and simulator and return how many bits and cycles differ.
+
+    Files that are not to be kept stay only where the simulation broke down: the error names its log.
+    """
+    from hw.bench.build import BuildError, missing_tool
+    from hw.bench.runner import RunError
+
+    missing = missing_tool(simulator)
+    if missing:
+        raise BuildError(missing)
+    folder = keep or Path(tempfile.mkdtemp(prefix="tallybert-"))
+    wanted = keep is not None
+    try:
+        report = _verify_in(folder, accelerator, work, memory, simulator, say)
+    except RunError:
+        wanted = True
+        raise
+    finally:
+        if not wanted:
+            shutil.rmtree(folder, ignore_errors=True)
+    return {**report, "kept": str(keep) if keep else None}
 
 
 def demo(folder: Path, *, say: Say) -> dict[str, Any]:
@@ -154,8 +179,10 @@ def demo(folder: Path, *, say: Say) -> dict[str, Any]:
 
 def write_case(folder: Path, done: Simulation, memory: MemoryProfile, reset_at: int | None = None) -> None:
     """Write a simulation as a case for the bench: program, image, and everything that must come out."""
-    from hw.bench.case import write_expectation
+    from hw.bench.case import RESULT, write_expectation
 
+    for stale in ("expected.json", RESULT):
+        (folder / stale).unlink(missing_ok=True)
     timing = done.mapped.timing
     columns = (timing.issue, timing.retire, done.execution.checksums)
     done.mapped.program.save(folder)
@@ -192,6 +219,7 @@ def _verify_in(
     return {
         **_workload_report(accelerator, work, memory),
         "simulator": simulator,
+        "counters": accelerator.counters,
         "ok": is_equal(result),
         **{name: result.get(name) for name in DIFFERENCES},
         "instructions": len(done.mapped.program.instructions),
@@ -222,6 +250,7 @@ def _cycle_report(accelerator: Accelerator, done: Simulation) -> dict[str, Any]:
     return {
         "cycles": cycles,
         "utilisation": round(done.mapped.utilisation, 6),
+        "clock_mhz": accelerator.clock_mhz,
         "seconds_at_clock": cycles / (accelerator.clock_mhz * 1e6),
     }
 

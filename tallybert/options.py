@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,18 +16,24 @@ from hw.messages import shown
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hw.arch import Accelerator
     from sim.memory import MemoryProfile
     from tallybert.flow import Workload
 
 MAX_LAYER_SIZE = 65535
 MAX_SEED = 0xFFFFFFFF
+DEFAULT_ROWS = 16
+
+#: What a run on values may take: some GiB of memory (bits), and minutes (multiply-accumulates, steps of the array).
+MAX_BITS, MAX_PRODUCTS, MAX_STEPS = 1 << 26, 1 << 34, 1 << 25
+
 MEMORY_FIELDS = {
-    "latency": "cycles from a read request to its first beat",
-    "write_latency": "cycles from the last write beat to the response",
-    "interval": "cycles from one beat to the next, at least",
-    "jitter": "largest extra latency of a burst",
-    "stall_rate": "chance, in 256ths, that a handshake is held back",
-    "stall_max": "largest number of cycles that it is held back",
+    "latency": "cycles from a read request to its first beat (default: 20)",
+    "write_latency": "cycles from the last write beat to the response (default: 10)",
+    "interval": "cycles from one beat to the next, at least (default: 1)",
+    "jitter": "largest extra latency of a burst (default: 0)",
+    "stall_rate": "chance, in 256ths, that a handshake is held back (default: 0)",
+    "stall_max": "largest number of cycles that it is held back (default: 1)",
 }
 JITTER = {"jitter": 40, "stall_rate": 64, "stall_max": 7}
 
@@ -75,9 +83,21 @@ def rows(text: str) -> int:
 
 def whole_number(text: str) -> int:
     """Read an integer in plain decimal."""
-    if not re.fullmatch(r"-?(0|[1-9][0-9]{0,17})", text):
+    if not re.fullmatch(r"-?(0|[1-9][0-9]{0,59})", text):
         raise argparse.ArgumentTypeError(f"must be an integer in decimal, not {shown(text)}")
     return int(text)
+
+
+def new_folder(text: str) -> Path:
+    """Read the path of a folder to write to: one that is there and may be written to, or one that can be made."""
+    path = Path(text)
+    nearest = next((p for p in (path, *path.parents) if os.path.lexists(p)), Path())
+    if not text or not nearest.is_dir():
+        found = f"a path below the file {shown(str(nearest))}" if nearest != path else f"the file {shown(text)}"
+        raise argparse.ArgumentTypeError(f"must be a folder to write to, not {found if text else 'empty'}")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise argparse.ArgumentTypeError(f"must be a folder to write to, not {shown(text)}, which is read-only")
+    return path
 
 
 def add_verb(subparsers: Any, name: str, text: str, example: str) -> argparse.ArgumentParser:
@@ -107,9 +127,9 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         "--layer", type=layer, metavar="MxKxN", help="a made-up binary layer: rows, inputs (K), outputs"
     )
     source.add_argument("--network", type=Path, metavar="FILE", help="a network file with one layer; see --rows")
-    parser.add_argument("--rows", type=rows, default=16, metavar="M", help="rows for --network (default: 16)")
+    parser.add_argument("--rows", type=rows, metavar="M", help=f"rows for --network (default: {DEFAULT_ROWS})")
     parser.add_argument(
-        "--set", choices=("signed", "unsigned"), default="signed", help="activation bits are -1, +1 or 0, 1"
+        "--set", choices=("signed", "unsigned"), help="activation bits of --layer: -1, +1 (default) or 0, 1"
     )
     parser.add_argument("--seed", type=seed, default=0, metavar="S", help="of the data and of the memory (default: 0)")
     for name, text in MEMORY_FIELDS.items():
@@ -124,19 +144,41 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def workload(args: argparse.Namespace) -> Workload:
-    """Return the layer that the arguments name, with made-up activations."""
+def workload(args: argparse.Namespace, accelerator: Accelerator) -> Workload:
+    """Return the layer that the arguments name, with made-up activations, unless it is too large to run."""
     from tallybert.flow import layer_workload, random_workload
 
     if args.layer is not None:
-        size: Layer = args.layer
-        return random_workload(size.rows, size.inputs, size.outputs, args.set, args.seed)
+        if args.rows is not None:
+            raise CommandError(f"--rows must be left out with --layer, which has its rows: {args.layer.rows}")
+        require_size(args.layer, accelerator)
+        rows, inputs, outputs = args.layer
+        return random_workload(rows, inputs, outputs, args.set or "signed", args.seed)
     from model.network import read_network
 
     layers = read_network(args.network).layers
     if len(layers) != 1:
         raise CommandError(f"{args.network}: must have one layer to run it alone, not {len(layers)}")
-    return layer_workload(layers[0], args.rows, args.seed)
+    if args.set is not None:
+        raise CommandError(f"--set must be left out with --network, whose layer is {layers[0].input_set}")
+    size = Layer(args.rows or DEFAULT_ROWS, layers[0].inputs, layers[0].outputs)
+    require_size(size, accelerator)
+    return layer_workload(layers[0], size.rows, args.seed)
+
+
+def require_size(size: Layer, accelerator: Accelerator) -> None:
+    """Raise a CommandError for a layer that would take all memory, or hours."""
+    rows, inputs, outputs = size
+    steps = -(-rows // accelerator.rows) * -(-inputs // accelerator.word_bits) * -(-outputs // accelerator.columns)
+    for what, count, most in (
+        ("activations (MxK)", rows * inputs, MAX_BITS),
+        ("weights (KxN)", inputs * outputs, MAX_BITS),
+        ("output bits (MxN)", rows * outputs, MAX_BITS),
+        ("multiply-accumulates (MxKxN)", rows * inputs * outputs, MAX_PRODUCTS),
+        (f"steps of the array of {accelerator.name}", steps, MAX_STEPS),
+    ):
+        if count > most:
+            raise CommandError(f"layer {size}: {what} must be at most {most:,}, not {count:,}; run a part of it")
 
 
 def memory_profile(args: argparse.Namespace) -> MemoryProfile:
@@ -150,34 +192,16 @@ def memory_profile(args: argparse.Namespace) -> MemoryProfile:
 
 
 def say(line: str) -> None:
-    """Tell how the work goes."""
+    """Tell how the work goes; where nobody can listen, it goes on."""
     if sys.stderr is not None:
-        sys.stderr.write(f"{line}\n")
-        sys.stderr.flush()
+        with suppress(OSError):
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
 
 
-def give(
-    args: argparse.Namespace, report: dict[str, Any], show: Callable[[dict[str, Any]], None] | None = None
-) -> None:
-    """Print a result: as JSON if that was asked for, else by `show`, else as one line for each value."""
+def give(args: argparse.Namespace, report: dict[str, Any], show: Callable[[dict[str, Any]], None]) -> None:
+    """Print a result, as JSON if that was asked for, else for people."""
     if args.json:
         print(json.dumps(report, indent=2))
-        return
-    if show is not None:
+    else:
         show(report)
-        return
-    lines = list(_flat(report))
-    width = max((len(name) for name, _ in lines), default=0)
-    for name, value in lines:
-        print(f"{name:<{width}}  {value}")
-
-
-def _flat(report: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    lines = []
-    for name, value in report.items():
-        if isinstance(value, dict):
-            lines += _flat(value, f"{prefix}{name}.")
-        else:
-            text = {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
-            lines.append((f"{prefix}{name}".replace("_", " "), text))
-    return lines

@@ -1,63 +1,90 @@
-"""Reports for people: the same numbers as in the JSON, as tables."""
+"""Reports for people: the same numbers as in the JSON, as tables that say what they mean."""
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-Row = tuple[str, str]
+Row = tuple[str, str, str]
+
+STATES = "busy: works. wait: for what the last column names. token: for data or room that another unit gives \
+(sequencer: room in a queue). issue: takes an instruction. empty: has none. The five add up to the total."
 
 
 def show_simulation(report: dict[str, Any]) -> None:
     """Print a simulated layer: what it was, how long it took, and what each unit did meanwhile."""
     console = _console()
-    console.print(_pairs(f"{report['layer']} {report['set']} on {report['accelerator']}", _simulation_rows(report)))
+    console.print(_facts(f"{report['layer']} {report['set']} on {report['accelerator']}", _simulation_rows(report)))
     console.print(_units(report))
 
 
 def show_verification(report: dict[str, Any]) -> None:
-    """Print a comparison of RTL and simulator: the counts of differences, and the first difference if there is one."""
+    """Print a comparison of RTL and simulator: the counts of differences, the first difference, what was kept."""
     console = _console()
-    title = f"{report['layer']} {report['set']} on {report['accelerator']}, RTL on {report['simulator']}"
-    console.print(_pairs(title, _verification_rows(report)))
-    for line in report["first_difference"]:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    title = f"{report['layer']} {report['set']} on {report['accelerator']}: RTL against simulator"
+    console.print(_facts(title, _verification_rows(report)))
+    for line in (*report["first_difference"], *_kept(report)):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def show_rtl(report: dict[str, Any]) -> None:
+    """Print what an RTL folder holds."""
+    console = _console()
+    files = report["files"]
+    rows = [(name, f"{entry['size']:,} bytes", f"sha256 {entry['sha256'][:16]}...") for name, entry in files.items()]
+    rows += [
+        ("binary lanes", f"{report['lanes']:,}", "multiply-accumulates per cycle"),
+        ("generated in", _duration(report["seconds"]), "; ".join(f"{n} {v}" for n, v in report["generator"].items())),
+    ]
+    console.print(_facts(f"RTL of {report['accelerator']['name']}", rows))
+    folder = report["folder"]
+    console.print(f"{folder}: the core and what drives it", markup=False, soft_wrap=True)
+    console.print(f"unchanged? tallybert check {shlex.quote(folder)}", markup=False, soft_wrap=True)
 
 
 def _simulation_rows(report: dict[str, Any]) -> list[Row]:
+    took = f"timing; mapping {_duration(report['mapping_seconds'])}, values {_duration(report['values_seconds'])}"
     return [
-        ("cycles", f"{report['cycles']:,}"),
-        ("array utilisation", f"{100 * report['utilisation']:.2f} %"),
-        ("time at the clock", _duration(report["seconds_at_clock"])),
-        ("instructions", f"{report['instructions']:,}"),
-        ("binary lanes", f"{report['lanes']:,}"),
-        ("memory", _memory(report["memory"])),
-        ("outputs equal the integer reference", "yes" if report["outputs_equal_reference"] else "NO"),
-        ("timing took", _duration(report["timing_seconds"])),
+        *_run_rows(report),
+        ("outputs", "equal" if report["outputs_equal_reference"] else "DIFFERENT", "to the integer reference"),
+        ("simulator took", _duration(report["timing_seconds"]), took),
     ]
 
 
 def _verification_rows(report: dict[str, Any]) -> list[Row]:
+    states = ("not compared", "the accelerator has no counters")
+    if report["counters"]:
+        states = (_count(report["states_different"]), "counts of cycles by unit and state")
     return [
-        ("bits different", _count(report["bits_different"])),
-        ("cycles different", _count(report["cycles_different"])),
-        ("checksums different", _count(report["checksums_different"])),
-        ("unit states different", _count(report["states_different"])),
-        ("instructions", f"{report['instructions']:,}"),
-        ("cycles", f"{report['cycles']:,}"),
-        ("array utilisation", f"{100 * report['utilisation']:.2f} %"),
-        ("memory", _memory(report["memory"])),
-        ("RTL took", _duration(report["rtl_seconds"])),
-        ("simulator took", _duration(report["sim_seconds"])),
-        ("build took", _duration(report["build_seconds"])),
-        ("verdict", "equal" if report["ok"] else "DIFFERENT"),
+        ("bits different", _count(report["bits_different"]), "in the whole memory after the run"),
+        ("cycles different", _count(report["cycles_different"]), "issue and retire of all instructions"),
+        ("checksums different", _count(report["checksums_different"]), "of what each instruction wrote"),
+        ("unit states different", *states),
+        ("verdict", "equal" if report["ok"] else "DIFFERENT", ""),
+        *_run_rows(report),
+        ("RTL took", _duration(report["rtl_seconds"]), f"on {report['simulator']}, under cocotb"),
+        ("simulator took", _duration(report["sim_seconds"]), "timing and values"),
+        ("build took", _duration(report["build_seconds"]), f"for {report['simulator']}, kept for the next time"),
+    ]
+
+
+def _run_rows(report: dict[str, Any]) -> list[Row]:
+    return [
+        ("cycles", f"{report['cycles']:,}", "from START to the end of HALT"),
+        ("time", _duration(report["seconds_at_clock"]), f"at the target clock of {report['clock_mhz']} MHz"),
+        ("array utilisation", f"{100 * report['utilisation']:.2f} %", "share of the cycles the array needs"),
+        ("binary lanes", f"{report['lanes']:,}", "multiply-accumulates per cycle"),
+        ("instructions", f"{report['instructions']:,}", ""),
+        ("memory", f"latency {report['memory']['latency']}", _memory_extras(report["memory"])),
     ]
 
 
 def _units(report: dict[str, Any]) -> Table:
-    table = Table(title="cycles by unit and state")
+    table = Table(title="cycles by unit and state", caption=STATES, caption_justify="left")
     table.add_column("unit")
     states = ("busy", "wait", "token", "issue", "empty")
     for name in (*states, "total"):
@@ -69,19 +96,31 @@ def _units(report: dict[str, Any]) -> Table:
     return table
 
 
-def _pairs(title: str, rows: list[Row]) -> Table:
-    table = Table(title=title, show_header=False)
+def _facts(title: str, rows: list[Row]) -> Table:
+    table = Table(title=title, show_header=False, title_justify="left")
     table.add_column()
     table.add_column(justify="right")
+    table.add_column(style="dim")
     for row in rows:
         table.add_row(*row)
     return table
 
 
-def _memory(memory: dict[str, int]) -> str:
-    text = f"latency {memory['latency']}"
-    extras = (("interval", 1), ("jitter", 0), ("stall_rate", 0))
-    return text + "".join(f", {n.replace('_', ' ')} {memory[n]}" for n, usual in extras if memory[n] != usual)
+def _kept(report: dict[str, Any]) -> list[str]:
+    if report["kept"] is None:
+        return []
+    folder = Path(report["kept"])
+    core, case = (shlex.quote(str(path)) for path in (folder / "rtl" / "tallybert_core.v", folder / "case"))
+    return [
+        f"{folder}: rtl/ is the Verilog, case/ the program and what must come out, work/ the log of the RTL",
+        f"again: python -m hw.bench {core} {case} --simulator {report['simulator']}",
+    ]
+
+
+def _memory_extras(memory: dict[str, int]) -> str:
+    extras = (("write_latency", 10), ("interval", 1), ("jitter", 0), ("stall_rate", 0), ("stall_max", 1))
+    given = [f"{name.replace('_', ' ')} {memory[name]}" for name, usual in extras if memory[name] != usual]
+    return ", ".join(given) or "in cycles; never late, never stalls"
 
 
 def _count(value: int | None) -> str:
@@ -95,5 +134,13 @@ def _duration(seconds: float) -> str:
     return f"{seconds * 1e9:.3g} ns"
 
 
+class _Console(Console):
+    """A console that leaves a reader that went away to the command, as print does."""
+
+    def on_broken_pipe(self) -> None:
+        """Say so."""
+        raise BrokenPipeError
+
+
 def _console() -> Console:
-    return Console(highlight=False)
+    return _Console(highlight=False)

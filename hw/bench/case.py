@@ -12,11 +12,27 @@ from typing import Any
 
 from hw.bench.memory import Profile
 from hw.files import FileError, read_bytes, read_json, sha256, write_atomic, write_json
-from hw.isa import Instruction
+from hw.isa import Instruction, Unit
+from hw.messages import shown
 from hw.program import MAX_IMAGE_BYTES, Program, load
 
 FORMAT = "tallybert-case-1"
 RESULT = "result.json"
+STATE_COUNT = 5
+#: A row of the trace takes some 30 bytes, and a long run has a hundred thousand of them.
+MAX_EXPECTATION_BYTES = 1 << 26
+MAX_NUMBER = 0xFFFFFFFF
+
+#: The ranges of docs/memory.md.
+PROFILE_RANGES = {
+    "latency": (1, 65535),
+    "write_latency": (1, 65535),
+    "interval": (1, 255),
+    "jitter": (0, 65535),
+    "stall_rate": (0, 256),
+    "stall_max": (1, 255),
+    "seed": (0, MAX_NUMBER),
+}
 
 
 @dataclass(frozen=True)
@@ -59,36 +75,55 @@ def write_expectation(
         "memory_sha256": sha256(memory),
         "reset_at": reset_at,
     }
-    write_json(folder / "expected.json", expectation)
+    write_json(folder / "expected.json", expectation, indent=None)
 
 
 def read_case(folder: Path) -> Case:
     """Read a case folder."""
     path = folder / "expected.json"
     program = load(folder)
-    value = read_json(path)
+    value = read_json(path, MAX_EXPECTATION_BYTES)
     memory = read_bytes(folder / "expected.bin", MAX_IMAGE_BYTES)
     keys = {"format", "profile", "trace", "cycles", "states", "memory_sha256", "reset_at"}
     if set(value) != keys or value["format"] != FORMAT:
         raise FileError(f"{path}: must be of format {FORMAT} with the keys {', '.join(sorted(keys))}")
     if value["memory_sha256"] != sha256(memory):
         raise FileError(f"{path}: memory_sha256: must be that of expected.bin, {sha256(memory)}")
-    if len(value["trace"]) != len(program.instructions) or len(memory) != len(program.image):
-        raise FileError(f"{path}: trace and expected.bin must match the program and its image, not differ in length")
+    if len(memory) != len(program.image):
+        raise FileError(f"{path}: expected.bin must have {len(program.image)} bytes like image.bin, not {len(memory)}")
+    trace = _table(path, "trace", value["trace"], len(program.instructions), 3)
     return Case(
         folder=folder,
         program=program,
         profile=_profile(path, value["profile"]),
-        trace=tuple((row[0], row[1], row[2]) for row in value["trace"]),
-        cycles=value["cycles"],
-        states=tuple(tuple(row) for row in value["states"]),
+        trace=tuple((row[0], row[1], row[2]) for row in trace),
+        cycles=_number(path, "cycles", value["cycles"], (0, MAX_NUMBER)),
+        states=_table(path, "states", value["states"], len(Unit), STATE_COUNT),
         memory=memory,
-        reset_at=value["reset_at"],
+        reset_at=None if value["reset_at"] is None else _number(path, "reset_at", value["reset_at"], (0, MAX_NUMBER)),
     )
 
 
 def _profile(path: Path, value: Any) -> Profile:
-    try:
-        return Profile(**value)
-    except TypeError as error:
-        raise FileError(f"{path}: profile: {error}") from None
+    if not isinstance(value, dict) or set(value) != set(PROFILE_RANGES):
+        raise FileError(f"{path}: profile: must have the keys {', '.join(PROFILE_RANGES)}, not {shown(value)}")
+    return Profile(**{n: _number(path, f"profile.{n}", value[n], bounds) for n, bounds in PROFILE_RANGES.items()})
+
+
+def _table(path: Path, field: str, value: Any, rows: int, columns: int) -> tuple[tuple[int, ...], ...]:
+    if not isinstance(value, list) or len(value) != rows:
+        raise FileError(f"{path}: {field}: must be a list of {rows} rows, not {shown(value)}")
+    for index, row in enumerate(value):
+        if not isinstance(row, list) or len(row) != columns:
+            raise FileError(f"{path}: {field}[{index}]: must be a list of {columns} numbers, not {shown(row)}")
+    return tuple(
+        tuple(_number(path, f"{field}[{r}][{c}]", n, (0, MAX_NUMBER)) for c, n in enumerate(row))
+        for r, row in enumerate(value)
+    )
+
+
+def _number(path: Path, field: str, value: Any, bounds: tuple[int, int]) -> int:
+    low, high = bounds
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise FileError(f"{path}: {field}: must be an integer from {low} to {high}, not {shown(value)}")
+    return value

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hw.bench.case import Case
-from hw.isa import INSTRUCTION_BYTES, Instruction, Unit, decode
+from hw.isa import INSTRUCTION_BYTES, Instruction, InstructionError, Unit, decode
 
 Record = tuple[int, int, int]
 UNIT_NAMES = ("load", "array", "threshold", "store", "sequencer")
@@ -77,7 +77,7 @@ def _first(
     if rows:
         index = min(rows, key=lambda i: case.trace[i][1])
         start = case.program.address + index * INSTRUCTION_BYTES
-        in_memory = decode(seen.memory[start : start + INSTRUCTION_BYTES])
+        in_memory = _disassemble(seen.memory[start : start + INSTRUCTION_BYTES])
         return [
             f"instruction {index} at {start:#x}",
             f"  simulator: {case.instructions[index]}: {_describe(case.trace[index])}",
@@ -87,9 +87,22 @@ def _first(
         address = next(i for i, (e, s) in enumerate(zip(case.memory, seen.memory, strict=True)) if e != s)
         expected, found = case.memory[address], seen.memory[address]
         return [f"memory byte {address:#x}", f"  simulator: {expected:08b}", f"  RTL:       {found:08b}"]
-    if seen.error or seen.cycles != case.cycles:
-        return [f"run: simulator {case.cycles} cycles, error 0; RTL {seen.cycles} cycles, error {seen.error}"]
+    whole_run = (case.cycles, len(case.instructions), len(case.instructions), 0)
+    observed = (seen.cycles, seen.retired, sum(len(unit) for unit in seen.records), seen.error)
+    if observed != whole_run:
+        return [f"run: simulator {_describe_run(*whole_run)}", f"  RTL:          {_describe_run(*observed)}"]
     return states[:1]
+
+
+def _describe_run(cycles: int, retired: int, records: int, error: int) -> str:
+    return f"{cycles} cycles, {retired} instructions retired, {records} traced, error {error}"
+
+
+def _disassemble(data: bytes) -> str:
+    try:
+        return str(decode(data))
+    except InstructionError:
+        return f"no instruction ({data.hex()})"
 
 
 def _describe(record: Record | None) -> str:

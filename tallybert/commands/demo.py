@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from tallybert.options import add_verb, give, say
+from tallybert.options import add_verb, give, new_folder, say
 
 
 def add_parser(subparsers: Any) -> None:
@@ -17,7 +16,7 @@ def add_parser(subparsers: Any) -> None:
         "show the whole path, from a network to hardware that computes the same",
         "tallybert demo -o out/demo",
     )
-    parser.add_argument("-o", "--output", type=Path, default=Path("out/demo"), metavar="DIR", help="where files go")
+    parser.add_argument("-o", "--output", type=new_folder, default="out/demo", metavar="DIR", help="where files go")
     parser.set_defaults(run=run)
 
 

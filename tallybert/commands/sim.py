@@ -29,6 +29,6 @@ def run(args: argparse.Namespace) -> int:
 
     accelerator = load_accelerator(args.accelerator)
     memory = memory_profile(args)
-    work = workload(args)
+    work = workload(args, accelerator)
     give(args, flow.simulate(accelerator, work, memory=memory, say=say), show_simulation)
     return 0

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from tallybert.options import add_accelerator, add_run, add_verb, give, memory_profile, say, workload
+from tallybert.options import add_accelerator, add_run, add_verb, give, memory_profile, new_folder, say, workload
 
 
 def add_parser(subparsers: Any) -> None:
@@ -22,7 +21,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--simulator", choices=("verilator", "icarus"), default="verilator", help="what runs the RTL (verilator)"
     )
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the RTL, the program and both traces there")
+    parser.add_argument(
+        "--keep", type=new_folder, metavar="DIR", help="keep the RTL, the program and what must come out there"
+    )
     parser.set_defaults(run=run)
 
 
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
 
     accelerator = load_accelerator(args.accelerator)
     memory = memory_profile(args)
-    work = workload(args)
+    work = workload(args, accelerator)
     report = flow.verify(accelerator, work, memory=memory, simulator=args.simulator, keep=args.keep, say=say)
     give(args, report, show_verification)
     return 0 if report["ok"] else 1

@@ -1,10 +1,12 @@
 """The command in this process: what it refuses, and the one line that it says then."""
 
 import time
+from pathlib import Path
 
 import pytest
 
 from tallybert import cli
+from tests.tallybert.commandline import TINY
 
 
 class Refusal:
@@ -31,3 +33,11 @@ class Refusal:
 @pytest.fixture
 def refusal(capsys: pytest.CaptureFixture[str]) -> Refusal:
     return Refusal(capsys)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the file of a very small accelerator."""
+    path = tmp_path_factory.mktemp("accelerator") / "tiny.yaml"
+    path.write_text(TINY)
+    return path

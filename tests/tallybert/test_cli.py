@@ -98,8 +98,8 @@ WRONG_ARGUMENTS = [
     (("check", "edge", "nano"), "check has no argument 'nano'"),
     (("rtl", "edge"), "-o/--output must be given"),
     (("rtl", "edge", "-o"), "-o/--output must have a value, not nothing"),
-    (("sim",), "ACCELERATOR, --layer must be given"),
-    (("sim", "edge"), "--layer must be given"),
+    (("sim",), "ACCELERATOR must be given"),
+    (("sim", "edge"), "--layer or --network must be given"),
     (("sim", "edge", "--layer"), "--layer must have a value, not nothing"),
     *(
         (("sim", "edge", "--layer", text), f"{NO_LAYER} {text!r}")
@@ -190,7 +190,7 @@ class TestWrongArguments:
         assert len(refusal("sim", "edge", *LAYER, "--" + "x" * 100_000)) < 300
 
     def test_abbreviations_are_not_guessed(self, refusal: Refusal) -> None:
-        assert refusal("sim", "edge", "--lay", "1x2x3") == "--layer must be given"
+        assert refusal("sim", "edge", "--lay", "1x2x3") == "--layer or --network must be given"
 
 
 class TestOutcomes:
@@ -306,7 +306,7 @@ class TestWhatVerbsPassOn:
 
         made: list[tuple[str, tuple[object, ...], dict[str, object]]] = []
         flow = types.ModuleType("tallybert.flow")
-        flow.random_workload = lambda *arguments: arguments
+        flow.random_workload = flow.layer_workload = lambda *arguments: arguments
         for name in ("demo", "rtl", "simulate", "verify"):
 
             def call(*arguments: object, _name: str = name, **named: object) -> dict[str, object]:
@@ -321,13 +321,14 @@ class TestWhatVerbsPassOn:
     def test_simulate(self, calls: list, capsys: pytest.CaptureFixture[str]) -> None:
         from sim.memory import MemoryProfile
 
-        assert cli.main(["sim", "edge", *LAYER, "--set", "unsigned", "--seed", "3", "--memory-latency", "9"]) == 0
+        arguments = ["sim", "edge", *LAYER, "--set", "unsigned", "--seed", "3", "--memory-latency", "9", "--json"]
+        assert cli.main(arguments) == 0
         ((name, arguments, named),) = calls
         assert (name, arguments) == ("simulate", (hw.config.load_accelerator("edge"), (16, 64, 32, "unsigned", 3)))
         assert named.pop("memory") == MemoryProfile(latency=9, seed=3)
         assert callable(named.pop("say"))
         assert named == {}
-        assert capsys.readouterr().out == "ok            no\ncycles.total  7\n"
+        assert json.loads(capsys.readouterr().out) == {"ok": False, "cycles": {"total": 7}}
 
     def test_verify(self, calls: list, capsys: pytest.CaptureFixture[str]) -> None:
         from sim.memory import MemoryProfile
@@ -343,7 +344,7 @@ class TestWhatVerbsPassOn:
         assert err == ""
 
     def test_rtl_and_demo(self, calls: list) -> None:
-        assert cli.main(["rtl", "edge", "-o", "d"]) == 0
-        assert cli.main(["demo"]) == 1
+        assert cli.main(["rtl", "edge", "-o", "d", "--json"]) == 0
+        assert cli.main(["demo", "--json"]) == 1
         folders = [(name, arguments[-1]) for name, arguments, _ in calls]
         assert folders == [("rtl", Path("d")), ("demo", Path("out/demo"))]

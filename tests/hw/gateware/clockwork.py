@@ -2,16 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from operator import attrgetter
+from random import Random
 from typing import Any
 
-from amaranth.lib.wiring import Component
+from amaranth.hdl import Elaboratable, Value
 from amaranth.sim import Simulator
 
+from hw.gateware.interfaces import INSTRUCTION_BITS
+from hw.isa import Opcode, make
 
-def simulate(component: Component, process: Callable[[Any], Awaitable[None]]) -> None:
+
+def simulate(component: Elaboratable, process: Callable[[Any], Awaitable[None]]) -> None:
     """Run `process(ctx)` beside the component, clocked; it steps with `await ctx.tick()`."""
     simulator = Simulator(component)
     simulator.add_clock(1e-6)
     simulator.add_testbench(process)
     simulator.run()
+
+
+def seeded(*parts: object) -> Random:
+    """Return random numbers from a seed that a failing test shows."""
+    seed = " ".join(str(part) for part in parts)
+    print(f"seed: {seed!r}")
+    return Random(seed)
+
+
+def drive(ctx: Any, component: object, inputs: Mapping[str, int]) -> None:
+    """Set inputs by their dotted names."""
+    for name, value in inputs.items():
+        ctx.set(Value.cast(attrgetter(name)(component)), value)
+
+
+def seen(ctx: Any, component: object, name: str) -> int:
+    """Return an output by its dotted name, as a number."""
+    return int(ctx.get(Value.cast(attrgetter(name)(component))))
+
+
+def check(ctx: Any, component: object, expected: Mapping[str, int], where: object = "") -> None:
+    """Compare outputs with a twin's, all of them at once."""
+    found = {name: seen(ctx, component, name) for name in expected}
+    assert found == {name: int(value) for name, value in expected.items()}, where
+
+
+def instruction(opcode: Opcode, *, wait: int = 0, signal: int = 0, **operands: int) -> int:
+    """Return an instruction as the units see it."""
+    encoded = make(opcode, wait=wait, signal=signal, **operands).encode()
+    return int.from_bytes(encoded, "little") % (1 << INSTRUCTION_BITS)
+
+
+def fold(word: int) -> int:
+    """Return the XOR of the 32-bit pieces of a word."""
+    result = 0
+    while word:
+        result, word = result ^ word & 0xFFFFFFFF, word >> 32
+    return result

@@ -1,0 +1,190 @@
+"""The load unit against a twin, cycle by cycle, under idle memory and a slow arbiter."""
+
+from __future__ import annotations
+
+from collections import deque
+from random import Random
+from typing import Any
+
+import pytest
+from amaranth.hdl import ResetInserter, Signal
+
+from hw.arch import Accelerator
+from hw.gateware.load import LoadUnit
+from hw.isa import Buffer, Opcode
+from tests.hw.gateware.clockwork import check, drive, fold, instruction, seeded, simulate
+from tests.hw.gateware.transfers import bursts_of, places_of
+
+ACCELERATORS = [
+    Accelerator(rows=3, columns=4, word_bits=64, port_bits=16, burst_beats=4, transfers_in_flight=1),
+    Accelerator(rows=2, columns=8, word_bits=8, port_bits=64, burst_beats=256, transfers_in_flight=2),
+    Accelerator(rows=1, columns=1, word_bits=4, port_bits=8, burst_beats=1, transfers_in_flight=3),
+]
+BUFFERS = {Buffer.ACTIVATION: "activation", Buffer.WEIGHT: "weight", Buffer.THRESHOLD: "threshold"}
+Operands = dict[str, int]
+
+
+class LoadTwin:
+    """What the unit holds: bursts not yet selected, the beats' places of each transfer, a retirement to come."""
+
+    def __init__(self, a: Accelerator) -> None:
+        self.a = a
+        self.bursts: list[tuple[int, int]] = []
+        self.transfers: deque[deque[tuple[int, ...]]] = deque()
+        self.retire = 0
+
+    def accepts(self, selected: int) -> bool:
+        ends = not self.bursts or (selected and len(self.bursts) == 1)
+        return bool(ends) and len(self.transfers) < self.a.transfers_in_flight
+
+    def places(self, load: Operands) -> deque[tuple[int, ...]]:
+        a, buffer = self.a, load["buffer"]
+        banks = {Buffer.ACTIVATION: a.rows, Buffer.WEIGHT: a.columns, Buffer.THRESHOLD: 1}[Buffer(buffer)]
+        line_beats = a.threshold_line_beats if buffer == Buffer.THRESHOLD else a.line_beats
+        beats = load["segments"] * load["segment_beats"]
+        walk = {"line": load["line"], "row_beats": load["row_beats"], "beats": beats}
+        return deque((buffer, *place) for place in places_of(banks=banks, line_beats=line_beats, **walk))
+
+    def outputs(self, selected: int, beat_valid: int, beat: int) -> dict[str, int]:
+        state = {
+            "issue.can_accept": int(self.accepts(selected)),
+            "request.valid": int(bool(self.bursts)),
+            "pending": int(bool(self.transfers)),
+            "retire": self.retire,
+            "words.valid": beat_valid,
+            "words.end": 0,
+        }
+        if self.bursts:
+            state |= {"request.address": self.bursts[0][0], "request.beats": self.bursts[0][1]}
+        state |= {f"{name}.enable": 0 for name in BUFFERS.values()}
+        if beat_valid:
+            buffer, bank, line, lane, last = self.transfers[0][0]
+            state |= {"words.end": last, "words.fold": fold(beat)}
+            place = {"enable": 1, "bank": bank, "line": line, "lane": lane, "data": beat}
+            state |= {f"{BUFFERS[Buffer(buffer)]}.{name}": value for name, value in place.items()}
+        return state
+
+    def step(self, issued: Operands | None, selected: int, beat_valid: int) -> None:
+        self.retire = 0
+        self.bursts = self.bursts[selected:]
+        if beat_valid:
+            self.retire = self.transfers[0].popleft()[-1]
+            if self.retire:
+                self.transfers.popleft()
+        if issued:
+            self.transfers.append(self.places(issued))
+            split = ("address", "segments", "segment_beats", "stride")
+            self.bursts = bursts_of(self.a, **{name: issued[name] for name in split})
+
+
+def random_load(a: Accelerator, random: Random) -> Operands:
+    buffer = random.choice(list(BUFFERS))
+    line_beats = a.threshold_line_beats if buffer == Buffer.THRESHOLD else a.line_beats
+    row_beats, rows = line_beats * random.randint(1, 2), random.randint(1, 5)
+    total = row_beats * rows
+    segments = random.choice([n for n in range(1, total + 1) if total % n == 0])
+    address = random.choice([0, 4096 - 2 * a.beat_bytes, random.randrange(0, 1 << 16, a.beat_bytes)])
+    stride = random.randrange(0, 1 << 14, a.beat_bytes)
+    counts = {"row_beats": row_beats, "segments": segments, "segment_beats": total // segments}
+    return counts | {"buffer": int(buffer), "line": random.randrange(8), "address": address, "stride": stride}
+
+
+async def compare(ctx: Any, dut: LoadUnit, a: Accelerator, random: Random, cycles: int, rates: dict[str, float]) -> int:
+    """Run the unit beside a fresh twin; a memory answers what was selected, in order. Return how many have retired."""
+    twin, owed, retired = LoadTwin(a), 0, 0
+    load = random_load(a, random)
+    for cycle in range(cycles):
+        selected = int(bool(twin.bursts) and random.random() < rates["select"])
+        beat_valid, beat = int(owed > 0 and random.random() < rates["beat"]), random.getrandbits(a.port_bits)
+        issued = int(twin.accepts(selected) and random.random() < rates["issue"])
+        drive(ctx, dut, {"issue.head": instruction(Opcode.LOAD, **load), "issue.issued": issued})
+        drive(ctx, dut, {"request.selected": selected, "beat_valid": beat_valid, "beat": beat})
+        check(ctx, dut, twin.outputs(selected, beat_valid, beat), cycle)
+        retired += twin.retire
+        owed += selected * (twin.bursts[0][1] if twin.bursts else 0) - beat_valid
+        twin.step(load if issued else None, selected, beat_valid)
+        load = random_load(a, random) if issued else load
+        await ctx.tick()
+    drive(ctx, dut, {"issue.issued": 0, "request.selected": 0, "beat_valid": 0})
+    return retired
+
+
+@pytest.mark.parametrize("issue", [1.0, 0.1])
+@pytest.mark.parametrize("beat", [1.0, 0.5])
+@pytest.mark.parametrize("select", [1.0, 0.3])
+@pytest.mark.parametrize("index", range(len(ACCELERATORS)))
+def test_unit_equals_its_twin(index: int, select: float, beat: float, issue: float) -> None:
+    a, random = ACCELERATORS[index], seeded("load", index, select, beat, issue)
+    dut = LoadUnit(a)
+
+    async def process(ctx: Any) -> None:
+        rates = {"select": select, "beat": beat, "issue": issue}
+        assert await compare(ctx, dut, a, random, 300, rates) > 0
+
+    simulate(dut, process)
+
+
+@pytest.mark.parametrize("index", range(len(ACCELERATORS)))
+def test_a_reset_in_flight_leaves_nothing_behind(index: int) -> None:
+    a, random = ACCELERATORS[index], seeded("load reset", index)
+    dut, reset = LoadUnit(a), Signal()
+
+    async def process(ctx: Any) -> None:
+        rates = {"select": 0.6, "beat": 0.6, "issue": 0.9}
+        for _ in range(12):
+            await compare(ctx, dut, a, random, random.randrange(8, 60), rates)
+            ctx.set(reset, 1)
+            await ctx.tick()
+            ctx.set(reset, 0)
+
+    simulate(ResetInserter(reset)(dut), process)
+
+
+LOAD = {"buffer": 1, "address": 0x40, "line": 0, "row_beats": 1, "segments": 1, "segment_beats": 3, "stride": 0}
+
+
+def test_latencies() -> None:
+    dut = LoadUnit(Accelerator())
+
+    async def process(ctx: Any) -> None:
+        drive(ctx, dut, {"issue.head": instruction(Opcode.LOAD, **LOAD), "issue.issued": 1})
+        check(ctx, dut, {"issue.can_accept": 1, "request.valid": 0, "pending": 0}, "issued in t")
+        await ctx.tick()
+        drive(ctx, dut, {"issue.issued": 0, "request.selected": 1})
+        first = {"request.valid": 1, "request.address": 0x40, "request.beats": 3}
+        check(ctx, dut, first | {"pending": 1, "issue.can_accept": 1}, "offered from t+1")
+        await ctx.tick()
+        drive(ctx, dut, {"request.selected": 0, "beat_valid": 1, "beat": 0xABCD})
+        for beat in range(3):
+            write = {"weight.enable": 1, "weight.bank": beat, "weight.data": 0xABCD, "activation.enable": 0}
+            check(ctx, dut, write | {"retire": 0, "words.end": int(beat == 2)}, "written as it arrives")
+            await ctx.tick()
+        drive(ctx, dut, {"beat_valid": 0})
+        check(ctx, dut, {"retire": 1, "pending": 0, "weight.enable": 0}, "retired one cycle after the last beat")
+        await ctx.tick()
+        check(ctx, dut, {"retire": 0})
+
+    simulate(dut, process)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5])
+def test_transfers_in_flight_bounds_what_is_accepted(depth: int) -> None:
+    dut = LoadUnit(Accelerator(transfers_in_flight=depth))
+    single = LOAD | {"segment_beats": 1}
+
+    async def process(ctx: Any) -> None:
+        drive(ctx, dut, {"issue.head": instruction(Opcode.LOAD, **single), "issue.issued": 1})
+        for index in range(depth):
+            drive(ctx, dut, {"request.selected": int(index > 0)})
+            check(ctx, dut, {"issue.can_accept": 1}, index)
+            await ctx.tick()
+        drive(ctx, dut, {"issue.issued": 0, "request.selected": 1})
+        check(ctx, dut, {"issue.can_accept": 0}, "full")
+        await ctx.tick()
+        drive(ctx, dut, {"request.selected": 0, "beat_valid": 1})
+        check(ctx, dut, {"issue.can_accept": 0}, "a pop in the same cycle does not help")
+        await ctx.tick()
+        drive(ctx, dut, {"beat_valid": 0})
+        check(ctx, dut, {"issue.can_accept": 1}, "room again")
+
+    simulate(dut, process)
