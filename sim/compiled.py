@@ -31,7 +31,10 @@ def compiled_whole(function: F) -> F:
     The key of that cache has the function's file and the values of its closure's variables, but nothing of its parts.
     So the function must be a closure over the `digest` of all its sources.
     """
-    return cast(F, numba.njit(cache=True, **_WHOLE)(function))
+    try:
+        return cast(F, numba.njit(cache=True, **_WHOLE)(function))
+    except RuntimeError:  # no folder for the cache can be written: compile anew in every process
+        return cast(F, numba.njit(**_WHOLE)(function))
 
 
 def digest(sources: tuple[ModuleType, ...]) -> str:

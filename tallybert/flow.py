@@ -102,7 +102,10 @@ def run_simulation(accelerator: Accelerator, work: Workload, memory: MemoryProfi
 
 def simulate(accelerator: Accelerator, work: Workload, *, memory: MemoryProfile, say: Say) -> dict[str, Any]:
     """Simulate a layer and return cycles, utilisation, and what each unit did in them."""
-    return simulation_report(accelerator, work, memory, run_simulation(accelerator, work, memory, say))
+    done = run_simulation(accelerator, work, memory, say)
+    seconds = (done.mapping_seconds, done.timing_seconds, done.values_seconds)
+    say("mapping took {:.3g} s, timing {:.3g} s, values {:.3g} s".format(*seconds))
+    return simulation_report(accelerator, work, memory, done)
 
 
 def simulation_report(
@@ -120,9 +123,6 @@ def simulation_report(
             for index, unit in enumerate(UNIT_NAMES)
         },
         "tiling": str(done.mapped.tiling),
-        "mapping_seconds": round(done.mapping_seconds, 4),
-        "timing_seconds": round(done.timing_seconds, 6),
-        "values_seconds": round(done.values_seconds, 4),
     }
 
 

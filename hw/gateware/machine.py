@@ -241,7 +241,7 @@ class Machine(wiring.Component):
         m.d.comb += [
             counters.states[Unit.SEQUENCER].eq(Cat(sequencer.take, sequencer.waiting, sequencer.queue_full, 0)),
             counters.clear.eq(sequencer.clear),
-            counters.enable.eq(sequencer.running),
+            counters.enable.eq(sequencer.running & ~sequencer.hold),
             counters.select.eq(registers.counter_select),
             registers.counter.eq(counters.value),
         ]

@@ -82,11 +82,10 @@ class Registers(wiring.Component):
         ]
         with m.If(write):
             m.d.sync += bus.bvalid.eq(1)
-            with m.Switch(bus.awaddr):
-                with m.Case(PROGRAM):
-                    m.d.sync += self.program.eq(bus.wdata)
-                with m.Case(LENGTH):
-                    m.d.sync += self.length.eq(bus.wdata)
+            with m.If(~self.running & (bus.awaddr == PROGRAM)):
+                m.d.sync += self.program.eq(bus.wdata)
+            with m.If(~self.running & (bus.awaddr == LENGTH)):
+                m.d.sync += self.length.eq(bus.wdata)
         with m.Elif(bus.bready):
             m.d.sync += bus.bvalid.eq(0)
         with m.If(read):

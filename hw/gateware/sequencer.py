@@ -24,8 +24,8 @@ class Sequencer(wiring.Component):
     """Take at most one instruction per cycle, in program order, and push it to its unit's queue.
 
     FENCE and HALT are taken when nothing is in flight. `start` begins a run in that cycle (cycle 0); `clear` resets the
-    units then. After an error `hold` stops everything that could open a burst, until `quiet`; then the run ends with
-    the error's code.
+    units then. HALT or an error sets `hold`, which stops everything that could open a burst and stays until the next
+    start. The cycle count stands from then on, and the run is done when the port is `quiet`.
     """
 
     def __init__(self) -> None:
@@ -96,14 +96,15 @@ class Sequencer(wiring.Component):
             m.d.sync += [in_flight.eq(0), self.retired.eq(0)]
 
     def _run(self, m: Module, halt: Signal) -> None:
-        with m.If(self.running):
+        with m.If(self.running & ~self.hold):
             m.d.sync += self.cycle.eq(self.cycle + 1)
         with m.If(halt):
+            m.d.sync += self.hold.eq(1)
+        with m.If(self.running & self.hold & self.quiet):
             m.d.sync += [self.running.eq(0), self.done.eq(1)]
-        with m.If(self.hold & self.quiet):
-            m.d.sync += [self.running.eq(0), self.done.eq(1), self.hold.eq(0)]
         with m.If(self.clear):
-            m.d.sync += [self.running.eq(1), self.done.eq(0), self.error.eq(ErrorCode.NONE), self.cycle.eq(1)]
+            m.d.sync += [self.running.eq(1), self.hold.eq(0), self.done.eq(0)]
+            m.d.sync += [self.error.eq(ErrorCode.NONE), self.cycle.eq(1)]
 
     def _fail(self, m: Module, illegal: Value) -> None:
         failing = self.running & ~self.hold

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from amaranth.back import rtlil
-from amaranth.back.verilog import find_yosys
+from amaranth.back.verilog import YosysError, find_yosys
 from amaranth.lib import wiring
 
 from hw.arch import Accelerator
@@ -16,6 +16,10 @@ from hw.gateware.machine import CORE_MODULE, MACHINE_MODULE, Core, Machine
 
 MINIMUM_YOSYS = (0, 40)
 ATTRIBUTES = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding")
+
+
+class GenerateError(RuntimeError):
+    """The design could not be translated, for instance because Yosys has no folder for its cache."""
 
 
 def generate(accelerator: Accelerator) -> str:
@@ -43,4 +47,8 @@ def _to_verilog(texts: list[str]) -> str:
     script = [f"read_rtlil <<rtlil\n{text}\nrtlil" for text in texts]
     script += ["proc", "opt -fast", "memory_collect", f"attrmap {removed}", f"attrmap -modattr {removed}"]
     yosys = find_yosys(lambda found: found >= MINIMUM_YOSYS)
-    return str(yosys.run(["-q", "-"], "\n".join([*script, "write_verilog"]), ignore_warnings=True))
+    try:
+        return str(yosys.run(["-q", "-"], "\n".join([*script, "write_verilog"]), ignore_warnings=True))
+    except YosysError as error:
+        reason = (str(error).strip().splitlines() or ["no message"])[-1]
+        raise GenerateError(f"the packaged Yosys must translate the design, not fail: {reason}") from None

@@ -12,16 +12,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import cocotb
+from cocotb.triggers import FallingEdge
 
 from hw.bench.case import Case, read_case
 from hw.bench.cocotb_test import run_case
 from hw.bench.compare import compare, is_equal
-from hw.bench.driver import CONTROL, Bench
+from hw.bench.driver import CONTROL, RETIRED, Bench
 from hw.gateware.sequencer import ErrorCode
 from hw.isa import INSTRUCTION_BYTES
 
 SLVERR = 2
 LIMIT = 20_000
+QUIET_CYCLES = 60
 
 
 class FaultyBench(Bench):
@@ -71,10 +73,12 @@ async def survive_faults(dut: Any) -> None:
     await bench.start_clock()
     for index in range(len(case.instructions)):
         seen = await bench.run(altered(case, index, b"\x09"), LIMIT)
+        await stay_still(bench)
         assert seen.error == ErrorCode.ILLEGAL_INSTRUCTION, index
         assert seen.retired <= index
     for length in range(1, len(case.instructions)):
         assert (await bench.run(altered(case, 0, b"", length), LIMIT)).error == ErrorCode.NO_HALT
+        await stay_still(bench)
     await exact(bench, case)
     total = await bench.fail_beat(case)
     beats, responses = bench.beats, bench.responses
@@ -86,6 +90,15 @@ async def survive_faults(dut: Any) -> None:
         assert (await bench.fail_beat(case, response=response)).error == ErrorCode.WRITE_ERROR, response
     await start_while_running(bench, case)
     await run_case(bench, replace(case, reset_at=None))
+
+
+async def stay_still(bench: Bench) -> None:
+    """Watch the core after its run: it must open no burst and retire nothing."""
+    before = await bench._read(RETIRED)
+    for _ in range(QUIET_CYCLES):
+        assert not any(int(getattr(bench._dut, f"m_axi_{name}valid").value) for name in ("ar", "aw", "w"))
+        await FallingEdge(bench._dut.clk)
+    assert await bench._read(RETIRED) == before
 
 
 async def exact(bench: Bench, case: Case) -> None:

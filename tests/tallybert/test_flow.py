@@ -19,7 +19,6 @@ from tallybert import cli
 from tests.tallybert.commandline import ROOT, run
 
 Refusal = Callable[..., str]
-CLOCKED = ("mapping_seconds", "timing_seconds", "values_seconds")
 
 
 class TestSim:
@@ -29,7 +28,7 @@ class TestSim:
         out, err = capsys.readouterr()
         assert err.startswith("mapping ")
         report = json.loads(out)
-        assert all(report.pop(name) >= 0 for name in CLOCKED)
+        assert [name for name in report if "seconds" in name] == ["seconds_at_clock"]
         return report
 
     def test_the_states_of_each_unit_add_up_to_the_cycles(self, capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,7 +73,7 @@ class TestSim:
         result = subprocess.run(command, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
         os.close(writer)
         assert result.returncode == 141
-        assert [line.split()[0] for line in result.stderr.splitlines()] == ["mapping", "executing"]
+        assert [line.split()[0] for line in result.stderr.splitlines()] == ["mapping", "executing", "mapping"]
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
     def test_progress_that_nobody_can_read(self) -> None:

@@ -113,11 +113,11 @@ class TestCache:
     def test_follows_the_xdg_convention(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
         assert default_cache() == Path("/somewhere/tallybert/simulations")
-        monkeypatch.setenv("HOME", "/home/someone")
+        monkeypatch.setenv("HOME", "/anybody")
         monkeypatch.setenv("XDG_CACHE_HOME", "")
-        assert default_cache() == Path("/home/someone/.cache/tallybert/simulations")
+        assert default_cache() == Path("/anybody/.cache/tallybert/simulations")
         monkeypatch.delenv("XDG_CACHE_HOME")
-        assert default_cache() == Path("/home/someone/.cache/tallybert/simulations")
+        assert default_cache() == Path("/anybody/.cache/tallybert/simulations")
 
 
 @pytest.fixture

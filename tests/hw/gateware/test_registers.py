@@ -53,9 +53,10 @@ def test_every_offset_reads_what_the_contract_says() -> None:
     dut = Registers()
 
     async def process(ctx: Any) -> None:
-        drive(ctx, dut, INPUTS)
+        drive(ctx, dut, INPUTS | {"running": 0})
         await write(ctx, dut, 0x0C, 0xFEEDF00D)
         await write(ctx, dut, 0x10, 0xCAFEBABE)
+        drive(ctx, dut, {"running": 1})
         check(ctx, dut, {"program": 0xFEEDF00D, "length": 0xCAFEBABE})
         for offset, value in expected_reads(0xFEEDF00D, 0xCAFEBABE).items():
             assert await read(ctx, dut, offset) == value, hex(offset)
@@ -93,9 +94,12 @@ def test_only_program_and_length_can_be_written() -> None:
     dut = Registers()
 
     async def process(ctx: Any) -> None:
-        drive(ctx, dut, INPUTS)
+        drive(ctx, dut, INPUTS | {"running": 0})
         for offset in OFFSETS:
             await write(ctx, dut, offset, 0xFFFFFFFE)
+        drive(ctx, dut, {"running": 1})
+        for offset in OFFSETS:
+            await write(ctx, dut, offset, 0x12345678)
         for offset, value in expected_reads(0xFFFFFFFE, 0xFFFFFFFE).items():
             assert await read(ctx, dut, offset) == value, hex(offset)
 

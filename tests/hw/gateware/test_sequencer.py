@@ -82,7 +82,7 @@ def test_an_error_waits_for_quiet_and_a_new_start_clears_it(cause: str, code: Er
         assert (ctx.get(dut.hold), ctx.get(dut.running), ctx.get(dut.done)) == (1, 1, 0)
         ctx.set(dut.quiet, 1)
         await ctx.tick()
-        assert (ctx.get(dut.hold), ctx.get(dut.running), ctx.get(dut.done)) == (0, 0, 1)
+        assert (ctx.get(dut.hold), ctx.get(dut.running), ctx.get(dut.done)) == (1, 0, 1)
         assert ctx.get(dut.error) == code
         await start(ctx, dut)
         assert ctx.get(dut.error) == ErrorCode.NONE
@@ -107,7 +107,7 @@ def test_halt_waits_for_what_is_in_flight_and_total_is_its_cycle_plus_one() -> N
         ctx.set(dut.retire, 0)
         assert (ctx.get(dut.retire_here), ctx.get(dut.issue_cycle)) == (1, 2)
         halt_cycle = ctx.get(dut.cycle)
-        await ctx.tick()
+        await ctx.tick().repeat(2)
         assert (ctx.get(dut.running), ctx.get(dut.done)) == (0, 1)
         await ctx.tick().repeat(3)
         assert (ctx.get(dut.cycle), ctx.get(dut.retired)) == (halt_cycle + 1, 2)
