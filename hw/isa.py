@@ -28,6 +28,12 @@ class Unit(IntEnum):
 TOKEN_UNITS = (Unit.LOAD, Unit.ARRAY, Unit.THRESHOLD, Unit.STORE)
 
 
+UNIT_NAMES = tuple(unit.name.lower() for unit in Unit)
+
+#: What a unit does in a cycle: docs/machine.md, 3.10.
+STATE_NAMES = ("busy", "wait", "token", "issue", "empty")
+
+
 class Opcode(IntEnum):
     LOAD = 1
     MATMUL = 2

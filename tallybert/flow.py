@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hw.arch import Accelerator
+from hw.isa import STATE_NAMES, UNIT_NAMES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from sim.memory import MemoryProfile
 
 Say = Callable[[str], None]
-UNIT_NAMES = ("load", "array", "threshold", "store", "sequencer")
-STATE_NAMES = ("busy", "wait", "token", "issue", "empty")
 WAITS_FOR = {"load": "memory", "array": "drain", "threshold": "array", "store": "memory", "sequencer": "fence"}
 DEMO_LAYER = (16, 64, 48)
 RTL_FOLDER, CASE_FOLDER, WORK_FOLDER = "rtl", "case", "work"

@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hw.bench.case import Case
-from hw.isa import INSTRUCTION_BYTES, Instruction, InstructionError, Unit, decode
+from hw.isa import INSTRUCTION_BYTES, STATE_NAMES, UNIT_NAMES, Instruction, InstructionError, Unit, decode
 
 Record = tuple[int, int, int]
-UNIT_NAMES = ("load", "array", "threshold", "store", "sequencer")
 DIFFERENCES = ("bits_different", "cycles_different", "checksums_different", "states_different")
-STATE_NAMES = ("busy", "wait", "token", "issue", "empty")
 
 
 @dataclass

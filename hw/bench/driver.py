@@ -12,8 +12,9 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
 
 from hw.bench.case import Case
-from hw.bench.compare import STATE_NAMES, UNIT_NAMES, Observation
+from hw.bench.compare import Observation
 from hw.bench.memory import ReadSide, WriteSide
+from hw.isa import STATE_NAMES, UNIT_NAMES
 
 CONTROL, STATUS, PROGRAM, LENGTH, CYCLES, RETIRED, COUNTERS = 0x04, 0x08, 0x0C, 0x10, 0x14, 0x18, 0x40
 STATUS_DONE = 2

@@ -13,9 +13,8 @@ from hw.arch import Accelerator
 from hw.files import sha256, write_atomic
 from hw.gateware import registers
 from hw.gateware.machine import CORE_MODULE, MACHINE_MODULE, core_ports, trace_ports
-from hw.gateware.trace import STATES
 from hw.gateware.verilog import generate
-from hw.isa import Unit
+from hw.isa import STATE_NAMES, Unit
 
 FORMAT = "tallybert-rtl-1"
 VERILOG_FILE, INTERFACE_FILE, MANIFEST_FILE = f"{CORE_MODULE}.v", "interface.json", "manifest.json"
@@ -72,8 +71,8 @@ def _register_map() -> list[dict[str, Any]]:
     named = {"ID": "R", "CONTROL": "W", "STATUS": "R", "PROGRAM": "RW", "LENGTH": "RW", "CYCLES": "R", "RETIRED": "R"}
     table = [{"name": name, "offset": getattr(registers, name), "access": access} for name, access in named.items()]
     for unit in Unit:
-        for state, label in enumerate(STATES):
-            offset = registers.COUNTERS + 4 * (unit * len(STATES) + state)
+        for state, label in enumerate(STATE_NAMES):
+            offset = registers.COUNTERS + 4 * (unit * len(STATE_NAMES) + state)
             table.append({"name": f"COUNTER_{unit.name}_{label.upper()}", "offset": offset, "access": "R"})
     return table
 

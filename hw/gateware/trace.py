@@ -8,10 +8,10 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from hw.gateware.interfaces import Words
+from hw.isa import STATE_NAMES
 
 CRC_POLYNOMIAL = 0xEDB88320
 CRC_START = 0xFFFFFFFF
-STATES = ("busy", "wait", "token", "issue", "empty")
 UNIT_COUNT = 5
 
 
@@ -87,29 +87,29 @@ class StateCounters(wiring.Component):
     """Count the cycles in each state of each unit. `states` are conditions by priority; the last is 'otherwise'."""
 
     def __init__(self) -> None:
-        conditions = data.ArrayLayout(len(STATES) - 1, UNIT_COUNT)
+        conditions = data.ArrayLayout(len(STATE_NAMES) - 1, UNIT_COUNT)
         super().__init__(
             {
                 "clear": In(1),
                 "enable": In(1),
                 "states": In(conditions),
-                "select": In(range(UNIT_COUNT * len(STATES))),
+                "select": In(range(UNIT_COUNT * len(STATE_NAMES))),
                 "value": Out(32),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        values = Signal(data.ArrayLayout(32, UNIT_COUNT * len(STATES)))
+        values = Signal(data.ArrayLayout(32, UNIT_COUNT * len(STATE_NAMES)))
         for unit in range(UNIT_COUNT):
-            first = unit * len(STATES)
+            first = unit * len(STATE_NAMES)
             none = Value.cast(1)
-            for state in range(len(STATES)):
-                condition = self.states[unit][state] if state < len(STATES) - 1 else Value.cast(1)
+            for state in range(len(STATE_NAMES)):
+                condition = self.states[unit][state] if state < len(STATE_NAMES) - 1 else Value.cast(1)
                 with m.If(self.enable & none & condition):
                     m.d.sync += values[first + state].eq(values[first + state] + 1)
                 none = none & ~condition
             with m.If(self.clear):
-                m.d.sync += [values[first + s].eq(int(s == len(STATES) - 1)) for s in range(len(STATES))]
+                m.d.sync += [values[first + s].eq(int(s == len(STATE_NAMES) - 1)) for s in range(len(STATE_NAMES))]
         m.d.comb += self.value.eq(values[self.select])
         return m

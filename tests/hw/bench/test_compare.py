@@ -10,9 +10,9 @@ import pytest
 
 from hw.arch import Accelerator
 from hw.bench.case import Case
-from hw.bench.compare import DIFFERENCES, STATE_NAMES, UNIT_NAMES, Observation, compare, is_equal
+from hw.bench.compare import DIFFERENCES, Observation, compare, is_equal
 from hw.bench.memory import Profile
-from hw.isa import Opcode, Unit, make
+from hw.isa import STATE_NAMES, UNIT_NAMES, Opcode, Unit, make
 from hw.program import Program
 
 ADDRESS = 64

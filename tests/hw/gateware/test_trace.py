@@ -11,7 +11,8 @@ from amaranth.hdl import Module, ResetInserter, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.gateware.trace import STATES, UNIT_COUNT, StateCounters, UnitTrace, crc32_step
+from hw.gateware.trace import UNIT_COUNT, StateCounters, UnitTrace, crc32_step
+from hw.isa import STATE_NAMES
 from tests.hw.gateware.clockwork import check, drive, seeded, simulate
 
 
@@ -129,10 +130,10 @@ def test_an_instruction_without_words_has_checksum_0_and_the_next_starts_afresh(
 
 async def read_counts(ctx: Any, dut: StateCounters) -> list[list[int]]:
     counts = []
-    for select in range(UNIT_COUNT * len(STATES)):
+    for select in range(UNIT_COUNT * len(STATE_NAMES)):
         drive(ctx, dut, {"select": select})
         counts.append(int(ctx.get(dut.value)))
-    return [counts[unit * len(STATES) : (unit + 1) * len(STATES)] for unit in range(UNIT_COUNT)]
+    return [counts[unit * len(STATE_NAMES) : (unit + 1) * len(STATE_NAMES)] for unit in range(UNIT_COUNT)]
 
 
 def test_every_combination_counts_its_first_state() -> None:
@@ -140,7 +141,7 @@ def test_every_combination_counts_its_first_state() -> None:
 
     async def process(ctx: Any) -> None:
         drive(ctx, dut, {"enable": 1})
-        counts = [[0] * len(STATES) for _ in range(UNIT_COUNT)]
+        counts = [[0] * len(STATE_NAMES) for _ in range(UNIT_COUNT)]
         for pattern in range(16):
             conditions = [(pattern + 3 * unit) % 16 for unit in range(UNIT_COUNT)]
             drive(ctx, dut, {"states": sum(bits << 4 * unit for unit, bits in enumerate(conditions))})
