@@ -1,6 +1,5 @@
 """The command in this process: what it refuses, and the one line that it says then."""
 
-import time
 from pathlib import Path
 
 import pytest
@@ -16,12 +15,10 @@ class Refusal:
         self._capsys = capsys
 
     def __call__(self, *arguments: str) -> str:
-        start = time.process_time()
         try:
             code = cli.main(arguments)
         except SystemExit as stop:
             code = stop.code
-        assert time.process_time() - start < 5
         out, err = self._capsys.readouterr()
         assert (code, out) == (2, "")
         assert err.endswith("\n")

@@ -199,9 +199,7 @@ class TestInterrupted:
                 assert process.poll() is None
             time.sleep(1)
             process.send_signal(signal.SIGINT)
-            started = time.monotonic()
             out, err = process.communicate(timeout=60)
-        assert time.monotonic() - started < 20
         assert (process.returncode, out, err) == (130, "", "tallybert: error: interrupted\n")
         assert cli.main(["check", str(tmp_path / "kept" / "case")]) == 0
 
