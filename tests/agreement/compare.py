@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from hw.bench.build import build
 from hw.bench.compare import is_equal
 from hw.bench.runner import run
 from hw.gateware.verilog import generate
-from tallybert.flow import random_workload, run_simulation, write_case
+from model.bits import unpack
+from sim import reference
+from tallybert.flow import Workload, random_workload, run_simulation, write_case
 from tests.agreement.points import Point
 
 
@@ -29,7 +34,19 @@ def failures(points: Sequence[Point], results: Sequence[dict[str, Any]]) -> list
 
 def _write(point: Point, folder: Path) -> Path:
     work = random_workload(point.rows, point.inputs, point.outputs, point.input_set, point.seed)
+    work = _at_the_thresholds(work)
     done = run_simulation(point.accelerator, work, point.memory, lambda line: None)
     reset_at = 1 + point.seed % done.mapped.timing.cycles if point.resets else None
     write_case(folder, done, point.memory, reset_at)
     return folder
+
+
+def _at_the_thresholds(work: Workload) -> Workload:
+    """Put the threshold of every channel at, just below or just above a sum that it really gets."""
+    layer = work.layer
+    weights = unpack(layer.weights, layer.inputs)
+    sums = reference.sums(work.activations, weights, layer.input_set == "unsigned")
+    channels = np.arange(layer.outputs)
+    near = sums[channels % len(sums), channels] + channels % 3 - 1
+    thresholds = np.clip(near, -layer.inputs, layer.inputs + 1).astype(np.int32)
+    return replace(work, layer=replace(layer, thresholds=thresholds))
