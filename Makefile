@@ -44,12 +44,13 @@ endif
 
 setup: $(STAMP)
 
-$(STAMP): requirements.txt pyproject.toml
+$(STAMP): requirements.txt requirements-data.txt pyproject.toml
 	$(call stop_if,$(python_problem))
 	@echo "Setting up $(VENV), once: this takes a few minutes." >&2
 	@rm -f $@
 	@$(complete) -m venv $(CLEAR) $(VENV)
 	@$(PY) -m pip install --quiet --no-input --disable-pip-version-check -r requirements.txt
+	@$(PY) -m pip install --quiet --no-input --disable-pip-version-check --no-deps -r requirements-data.txt
 	@$(PY) -m pip install --quiet --no-input --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@printf '%s' "$(CURDIR)" > $@
 

@@ -1,6 +1,14 @@
-"""What all tests share: how a refusal is looked at, and no deadline for generated examples on a busy machine."""
+"""What all tests share: how a refusal is looked at, where GLUE is, and no deadline for examples on a busy machine.
+
+Tests run side by side, one process for each processor, so torch gets one thread: results do not depend on it.
+"""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +18,20 @@ MAX_LETTERS = 1000
 
 settings.register_profile("tallybert", deadline=None)
 settings.load_profile("tallybert")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let tests read the real GLUE files, which the project does not ship."""
+    parser.addoption("--glue", metavar="FOLDER", help="the GLUE folder: tests read its real files too")
+
+
+@pytest.fixture
+def glue_folder(request: pytest.FixtureRequest) -> Path:
+    """Return the folder that --glue names; without it the test is left out."""
+    folder = request.config.getoption("--glue")
+    if folder is None:
+        pytest.skip("no GLUE folder is given: run with --glue FOLDER to test the readers on the real files")
+    return Path(folder)
 
 
 @pytest.fixture
