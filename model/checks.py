@@ -51,11 +51,12 @@ def require_name(field: str, value: Any, longest: int = 200) -> str:
     return str(value)
 
 
-def require_choice(field: str, value: Any, choices: Collection[str]) -> str:
-    """Return one of the choices; a near miss is answered with the nearest one."""
-    legal = isinstance(value, str) and value in choices
-    require(legal, field, f"one of {', '.join(choices)}", value, nearest(value, choices))
-    return str(value)
+def require_choice(field: str, value: Any, choices: Collection[str] | Collection[int]) -> Any:
+    """Return one of the choices, texts or integers; a near miss is answered with the nearest one."""
+    legal = isinstance(value, (str, int)) and not isinstance(value, bool) and value in choices
+    texts = [choice for choice in choices if isinstance(choice, str)]
+    require(legal, field, f"one of {', '.join(map(str, choices))}", value, nearest(value, texts))
+    return value
 
 
 def require_keys(field: str, value: Any, keys: Collection[str]) -> dict[str, Any]:
@@ -68,6 +69,11 @@ def require_keys(field: str, value: Any, keys: Collection[str]) -> dict[str, Any
     if missing:
         refuse(field, expected, f"without {', '.join(missing)}")
     return dict(value)
+
+
+def count_of(count: int, word: str) -> str:
+    """Return a count and its word: 1 head, 2 heads."""
+    return f"{count} {word}{'s' * (count != 1)}"
 
 
 def strict_object(field: str, text: str) -> dict[str, Any]:

@@ -24,7 +24,8 @@ def export_network(blocks: Mapping[str, BinaryBlock], provenance: Mapping[str, s
     for (before, first), (after, second) in pairwise(named):
         if second.source is not first.target:
             raise NetworkError(f"{after}.source: must be the target of {before}, not another binarizer")
-    return Network(tuple(export_layer(name, block) for name, block in named), provenance or {})
+    layers = [export_layer(name, block) for name, block in named]
+    return Network.chain(layers, named[-1][1].target.set if named else "signed", provenance)
 
 
 def export_layer(name: str, block: BinaryBlock) -> BinaryLayer:

@@ -28,12 +28,12 @@ def random_layer(inputs: int, outputs: int, input_set: str, seed: int, name: str
     require_integer("outputs", outputs, 1, MAX_SIZE)
     require_choice("input_set", input_set, SETS)
     require_integer("seed", seed, 0, (1 << 63) - 1)
-    weights = pack(_bits(f"weights {seed}", outputs, inputs))
+    weights = pack(bits(f"weights {seed}", outputs, inputs))
     spread = math.isqrt(inputs) + 1
-    steps = _words(f"thresholds {seed}", 3 * outputs).reshape(3, outputs) % np.uint32(2 * spread + 1)
+    steps = words(f"thresholds {seed}", 3 * outputs).reshape(3, outputs) % np.uint32(2 * spread + 1)
     thresholds = np.clip(steps.astype(np.int32).sum(0) - 3 * spread, -inputs, inputs + 1).astype(np.int32)
-    polarity = (_words(f"polarity {seed}", outputs) % 4 == 0).astype(np.uint8)
-    _set_rare(thresholds, polarity, np.argsort(_words(f"order {seed}", outputs), kind="stable"), inputs)
+    polarity = (words(f"polarity {seed}", outputs) % 4 == 0).astype(np.uint8)
+    _set_rare(thresholds, polarity, np.argsort(words(f"order {seed}", outputs), kind="stable"), inputs)
     return BinaryLayer(name, inputs, outputs, input_set, weights, thresholds, polarity)
 
 
@@ -42,9 +42,9 @@ def random_activations(rows: int, inputs: int, seed: int) -> NDArray[np.uint8]:
     require_integer("rows", rows, 1, _MAX_ROWS)
     require_integer("inputs", inputs, 1, MAX_SIZE)
     require_integer("seed", seed, 0, (1 << 63) - 1)
-    even, second, third = (_bits(f"activations {plane} {seed}", rows, inputs) for plane in range(3))
+    even, second, third = (bits(f"activations {plane} {seed}", rows, inputs) for plane in range(3))
     single = np.zeros((rows, inputs), np.uint8)
-    single[np.arange(rows), _words(f"single {seed}", rows) % np.uint32(inputs)] = 1
+    single[np.arange(rows), words(f"single {seed}", rows) % np.uint32(inputs)] = 1
     planes = {
         "none": np.zeros_like(even),
         "one": single,
@@ -67,15 +67,18 @@ def _set_rare(thresholds: NDArray[Any], polarity: NDArray[Any], order: NDArray[A
     polarity[rest[0]], polarity[rest[1]] = 0, 1
 
 
-def _bits(label: str, rows: int, columns: int) -> NDArray[np.uint8]:
-    stream = np.frombuffer(_stream(label, -(-rows * columns // 8)), np.uint8)
-    return np.unpackbits(stream, count=rows * columns, bitorder="little").reshape(rows, columns)
+def bits(label: str, rows: int, columns: int) -> NDArray[np.uint8]:
+    """Return 0s and 1s [rows, columns] that only the label decides."""
+    raw = np.frombuffer(stream(label, -(-rows * columns // 8)), np.uint8)
+    return np.unpackbits(raw, count=rows * columns, bitorder="little").reshape(rows, columns)
 
 
-def _words(label: str, count: int) -> NDArray[np.uint32]:
-    return np.frombuffer(_stream(label, 4 * count), np.dtype("<u4"))
+def words(label: str, count: int) -> NDArray[np.uint32]:
+    """Return 32-bit numbers [count] that only the label decides."""
+    return np.frombuffer(stream(label, 4 * count), np.dtype("<u4"))
 
 
-def _stream(label: str, size: int) -> bytes:
+def stream(label: str, size: int) -> bytes:
+    """Return bytes that only the label decides."""
     # SHAKE rather than numpy's generators, whose streams may change from one version of numpy to the next.
     return hashlib.shake_256(label.encode()).digest(size)

@@ -1,13 +1,17 @@
-"""Files in good layout whose manifest, hashes or values are wrong."""
+"""Files in good layout whose manifest, hashes or values are wrong: a chain of two layers."""
 
 import pytest
 
 from model.network import Network, NetworkError
+from model.operation import OPERATIONS
 
-KEYS = "op, name, input, inputs, outputs, input_set"
-TOP_KEYS = "operations, output, provenance, tensors"
+KEYS = "op, name, sources, inputs, outputs"
+OPS = ", ".join(OPERATIONS)
+BEFORE = "the input or an operation before"
+TOP_KEYS = "input, operations, members, vote, labels, fraction, provenance, tensors"
+MEMBER = {"name": "a", "output": "down.bits", "multiplier": 1, "shift": 0, "bound": 1}
 METADATA = "__metadata__: must be an object with the keys format, manifest, manifest_sha256, not "
-FORMAT = "__metadata__.format: must be 'tallybert-network-1', not '{}'; is this file a network or a checkpoint?"
+FORMAT = "__metadata__.format: must be 'tallybert-network-2', not '{}'; is this file a network or a checkpoint?"
 
 
 def refused(data):
@@ -36,49 +40,87 @@ def top(**changes):
 
 
 MANIFEST_CASES = [
-    (first(op="softmax"), "operations[0].op: must be one of binary_linear, not 'softmax'"),
+    (first(op="softmax"), f"operations[0].op: must be one of {OPS}, not 'softmax'"),
+    (first(op="matmull"), f"operations[0].op: must be one of {OPS}, not 'matmull'; did you mean 'matmul'?"),
     (
-        first(op="binary_linea"),
-        "operations[0].op: must be one of binary_linear, not 'binary_linea'; did you mean 'binary_linear'?",
+        first(op="binary_linear"),
+        f"operations[0].op: must be one of {OPS}, not 'binary_linear'; did you mean 'binarize'?",
     ),
-    (first(op=["binary_linear"]), "operations[0].op: must be one of binary_linear, not ['binary_linear']"),
-    (lambda m: m["operations"][0].pop("op"), "operations[0].op: must be one of binary_linear, not None"),
+    (first(op=["matmul"]), f"operations[0].op: must be one of {OPS}, not ['matmul']"),
+    (first(op=1), f"operations[0].op: must be one of {OPS}, not 1"),
+    (lambda m: m["operations"][0].pop("op"), f"operations[0].op: must be one of {OPS}, not None"),
+    (first(op="scores"), "operations[0]: must be an object with the keys op, name, sources, heads, not 'inputs'"),
     (
         lambda m: m["operations"][0].pop("outputs"),
         f"operations[0]: must be an object with the keys {KEYS}, not without outputs",
     ),
-    (first(scales=[1]), f"operations[0]: must be an object with the keys {KEYS}, not 'scales'"),
+    (first(extra=[1]), f"operations[0]: must be an object with the keys {KEYS}, not 'extra'"),
     (
-        first(input_sets="signed"),
-        f"operations[0]: must be an object with the keys {KEYS}, not 'input_sets'; did you mean 'input_set'?",
+        first(source="signed"),
+        f"operations[0]: must be an object with the keys {KEYS}, not 'source'; did you mean 'sources'?",
     ),
     (first(name="up/1"), "operations[0].name: must be 1 to 189 letters, digits, '_' or '.', not 'up/1'"),
+    (first(name=None), "operations[0].name: must be 1 to 189 letters, digits, '_' or '.', not None"),
     (first(name="input"), "input.weights: must be a tensor of the file for operations[0], not absent"),
     (first(name="left"), "left.weights: must be a tensor of the file for operations[0], not absent"),
-    (first(input="down"), "operations[0].input: must be 'input', not 'down'"),
-    (second(input="input"), "operations[1].input: must be 'up', not 'input'"),
+    (first(sources="input"), "operations[0].sources: must be a list of names, not 'input'"),
+    (first(sources=[]), "operations[0]: up.sources: must be 1 name, not ()"),
+    (first(sources=[1]), "operations[0]: up.sources: must be 1 name, not (1,)"),
+    (
+        first(sources=["down"]),
+        "up.sources[0]: must be the input or an operation before, not 'down'; an operation stands after what it reads",
+    ),
+    (
+        second(sources=["upp"]),
+        "up.bits.sources[0]: must be the input or an operation before, not 'upp'; did you mean 'up'?",
+    ),
+    (
+        second(sources=["input"]),
+        "up.bits.sources[0]: must be fixed or sums, not the signed 1-bit codes [n, 20] of 'input'",
+    ),
     (first(inputs=0), "operations[0]: up.inputs: must be an integer from 1 to 65535, not 0"),
     (first(inputs=65536), "operations[0]: up.inputs: must be an integer from 1 to 65535, not 65536"),
     (first(inputs=True), "operations[0]: up.inputs: must be an integer from 1 to 65535, not True"),
     (first(inputs=1 << 64), f"operations[0]: up.inputs: must be an integer from 1 to 65535, not {1 << 64}"),
     (first(inputs=25), "operations[0]: up.weights: must be uint8 [9, 4], not uint8 [9, 3]"),
+    (first(inputs=21), "up.sources[0]: must be of 21 channels, not the signed 1-bit codes [n, 20] of 'input'"),
     (first(outputs=8), "operations[0]: up.weights: must be uint8 [8, 3], not uint8 [9, 3]"),
     (first(outputs="9"), "operations[0]: up.outputs: must be an integer from 1 to 65535, not '9'"),
-    (first(input_set=1), "operations[0]: up.input_set: must be one of signed, unsigned, not 1"),
+    (second(set=1), "operations[1]: up.bits.set: must be one of signed, unsigned, not 1"),
     (
-        first(input_set="sined"),
-        "operations[0]: up.input_set: must be one of signed, unsigned, not 'sined'; did you mean 'signed'?",
+        second(set="sined"),
+        "operations[1]: up.bits.set: must be one of signed, unsigned, not 'sined'; did you mean 'signed'?",
     ),
-    (second(name="up", input="up"), "operations[1]: up.weights: must be uint8 [5, 2], not uint8 [9, 3]"),
+    (
+        lambda m: m["operations"][2].update(name="up"),
+        "operations[2]: up.weights: must be uint8 [5, 2], not uint8 [9, 3]",
+    ),
+    (lambda m: m["operations"].append(m["operations"][0]), "operations: must be of different names, not 'up'"),
     (top(operations=[]), "operations: must be a list of operations, not []"),
     (top(operations={"a": 1}), "operations: must be a list of operations, not {'a': 1}"),
     (top(operations=[3]), "operations[0]: must be an object, not 3"),
-    (lambda m: m["operations"].pop(), "down.polarity: must be a tensor that an operation uses, not one too many"),
-    (top(output="up"), "output: must be 'down', not 'up'"),
-    (top(output=None), "output: must be 'down', not None"),
+    (lambda m: m["operations"].pop(), "down.bits.polarity: must be a tensor that an operation uses, not one too many"),
     (
-        top(outputs="up"),
-        f"manifest: must be an object with the keys {TOP_KEYS}, not 'outputs'; did you mean 'output'?",
+        lambda m: m["operations"].reverse(),
+        f"down.bits.sources[0]: must be {BEFORE}, not 'down'; an operation stands after what it reads",
+    ),
+    (top(input={"kind": "tokens", "rows": 5}), "up.sources[0]: must be codes, not the tokens [n] of 'input'"),
+    (top(input=[]), "input: must be an object, not []"),
+    (top(members=[3]), "members[0]: must be an object with the keys name, output, multiplier, shift, bound, not 3"),
+    (top(members=[MEMBER]), "vote: must be one of soft, hard, mean, not None"),
+    (top(members=[MEMBER], vote="soft"), "a.output: must be the name of logits, not 'down.bits'"),
+    (top(members=[{**MEMBER, "output": []}], vote="soft"), "a.output: must be the name of logits, not []"),
+    (top(vote="soft"), "vote: must be None without members, not 'soft'"),
+    (top(labels=["a"]), "labels: must be one for each of 0 classes, or none, not 1"),
+    (top(labels=None), "labels: must be a list of texts, not None"),
+    (top(fraction=None), "fraction: must be an integer from 0 to 0, not None"),
+    (
+        top(output="up"),
+        f"manifest: must be an object with the keys {TOP_KEYS}, not 'output'",
+    ),
+    (
+        top(inputs="up"),
+        f"manifest: must be an object with the keys {TOP_KEYS}, not 'inputs'; did you mean 'input'?",
     ),
     (
         lambda m: m.pop("provenance"),
@@ -132,8 +174,8 @@ def test_manifests_that_are_not_strict_json(forge, text, message):
     ("change", "message"),
     [
         (
-            {"format": "tallybert-network-2"},
-            FORMAT.format("tallybert-network-2"),
+            {"format": "tallybert-network-1"},
+            FORMAT.format("tallybert-network-1"),
         ),
         (
             {"format": "pt"},
@@ -161,7 +203,7 @@ def test_a_manifest_that_was_changed(forge):
     assert refused(forge.build()).endswith(f"as the manifest has, not '{digest}'")
 
 
-@pytest.mark.parametrize("name", ["up.weights", "down.thresholds", "up.polarity"])
+@pytest.mark.parametrize("name", ["up.weights", "down.bits.thresholds", "up.bits.polarity"])
 def test_a_tensor_that_was_changed(forge, name):
     digest = forge.manifest["tensors"][name]
     forge.tensor(name)[0] ^= 1
@@ -183,9 +225,9 @@ def test_a_hash_that_is_absent_or_no_text(forge):
     ("name", "place", "value", "message"),
     [
         ("up.weights", 5, 0x10, "operations[0]: up.weights[1]: must be 0 in the bits after the first 20, not 16"),
-        ("up.thresholds", 0, b"\x16\0\0\0", "operations[0]: up.thresholds[0]: must be from -20 to 21, not 22"),
-        ("up.thresholds", 32, b"\xeb\xff\xff\xff", "operations[0]: up.thresholds[8]: must be from -20 to 21, not -21"),
-        ("down.polarity", 4, 2, "operations[1]: down.polarity[4]: must be 0 or 1, not 2"),
+        ("up.bits.thresholds", 0, b"\x16\0\0\0", "up.bits.thresholds[0]: must be from -20 to 21, not 22"),
+        ("up.bits.thresholds", 32, b"\xeb\xff\xff\xff", "up.bits.thresholds[8]: must be from -20 to 21, not -21"),
+        ("down.bits.polarity", 4, 2, "operations[3]: down.bits.polarity[4]: must be 0 or 1, not 2"),
     ],
 )
 def test_values_out_of_range(forge, name, place, value, message):
@@ -206,12 +248,12 @@ def test_a_tensor_that_no_operation_uses(forge):
 
 def test_a_tensor_of_the_wrong_dtype(forge):
     """int32 [9] has the bytes of uint8 [36]."""
-    forge.header["up.thresholds"].update(dtype="U8", shape=[36])
-    assert refused(forge.build()) == "operations[0]: up.thresholds: must be int32 [9], not uint8 [36]"
+    forge.header["up.bits.thresholds"].update(dtype="U8", shape=[36])
+    assert refused(forge.build()) == "operations[1]: up.bits.thresholds: must be int32 [channels], not uint8 [36]"
 
 
 def test_layers_that_do_not_follow_one_another(forge):
-    forge.manifest["operations"][1]["inputs"] = 10
+    forge.manifest["operations"][2]["inputs"] = 10
     forge.seal()
     found = refused(forge.build())
-    assert found == "down.inputs: must be 9, the outputs of up, not 10"
+    assert found == "down.sources[0]: must be of 10 channels, not the unsigned 1-bit codes [n, 9] of 'up.bits'"

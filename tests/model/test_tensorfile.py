@@ -96,7 +96,7 @@ JSON_CASES = [
     ('{"a":' * 17, STRICT + "nesting is more than 16 levels deep"),
     ('{"__metadata__":[]}', "__metadata__: must be an object of texts, not []" + CHECKPOINT),
     ('{"__metadata__":{"a":1}}', "__metadata__: must be an object of texts, not {'a': 1}" + CHECKPOINT),
-    ('{"__metadata__":{}}', "__metadata__.format: must be 'tallybert-network-1', not None" + CHECKPOINT),
+    ('{"__metadata__":{}}', "__metadata__.format: must be 'tallybert-network-2', not None" + CHECKPOINT),
 ]
 
 
@@ -149,11 +149,12 @@ def renamed(name):
 WEIGHTS = [80, 107]
 ENTRY = "up.weights: must be an object with the keys dtype, shape, data_offsets, not "
 HEADER_CASES = [
-    (up(dtype="F32"), "up.weights.dtype: must be one of I32, U8, not 'F32'"),
-    (up(dtype="U16"), "up.weights.dtype: must be one of I32, U8, not 'U16'"),
-    (up(dtype=8), "up.weights.dtype: must be one of I32, U8, not 8"),
-    (up(dtype=None), "up.weights.dtype: must be one of I32, U8, not None"),
-    (up(dtype=["U8"]), "up.weights.dtype: must be one of I32, U8, not ['U8']"),
+    (up(dtype="F32"), "up.weights.dtype: must be one of I32, I16, U16, I8, U8, not 'F32'"),
+    (up(dtype="I64"), "up.weights.dtype: must be one of I32, I16, U16, I8, U8, not 'I64'"),
+    (up(dtype="U16"), "up.weights.data_offsets: must be 54 bytes as the shape says, not 27"),
+    (up(dtype=8), "up.weights.dtype: must be one of I32, I16, U16, I8, U8, not 8"),
+    (up(dtype=None), "up.weights.dtype: must be one of I32, I16, U16, I8, U8, not None"),
+    (up(dtype=["U8"]), "up.weights.dtype: must be one of I32, I16, U16, I8, U8, not ['U8']"),
     (up(shape=[]), "up.weights.shape: must be 1 to 4 sizes, not []"),
     (up(shape=27), "up.weights.shape: must be 1 to 4 sizes, not 27"),
     (up(shape="27"), "up.weights.shape: must be 1 to 4 sizes, not '27'"),
@@ -302,13 +303,13 @@ def test_layout_of_the_data(network):
     names = list(header)
     assert size % 8 == 0
     assert names[1:] == [
-        "down.thresholds",
-        "up.thresholds",
-        "down.polarity",
+        "down.bits.thresholds",
+        "up.bits.thresholds",
+        "down.bits.polarity",
         "down.weights",
-        "up.polarity",
+        "up.bits.polarity",
         "up.weights",
     ]
-    up_thresholds = header["up.thresholds"]
+    up_thresholds = header["up.bits.thresholds"]
     assert up_thresholds == {"dtype": "I32", "shape": [9], "data_offsets": [20, 56]}
     assert np.frombuffer(data, "<i4", 9, 8 + size + 20).tolist() == network.layers[0].thresholds.tolist()

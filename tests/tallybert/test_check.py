@@ -82,7 +82,7 @@ class TestCheck:
         layer = BinaryLayer(
             "only", 8, 1, "signed", np.zeros((1, 1), np.uint8), np.zeros(1, np.int32), np.zeros(1, np.uint8)
         )
-        network = Network((layer,))
+        network = Network.chain((layer,))
         write_network(network, tmp_path / "x.safetensors")
         assert cli.main(["check", str(tmp_path / "x.safetensors"), "--json"]) == 0
         report = json.loads(capsys.readouterr().out)

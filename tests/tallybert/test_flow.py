@@ -95,7 +95,7 @@ class TestNetwork:
     def path(self, tmp_path: Path) -> Path:
         """A network file with one unsigned layer."""
         path = tmp_path / "one.safetensors"
-        write_network(Network((random_layer(20, 6, "unsigned", 3),)), path)
+        write_network(Network.chain((random_layer(20, 6, "unsigned", 3),)), path)
         return path
 
     @pytest.mark.parametrize(("rows", "layer"), [((), "16x20x6"), (("--rows", "5"), "5x20x6")])
@@ -112,7 +112,7 @@ class TestNetwork:
 
     def test_two_layers(self, tmp_path: Path, refusal: Refusal) -> None:
         layers = random_layer(20, 6, "signed", 0, "a"), random_layer(6, 3, "signed", 0, "b")
-        write_network(Network(layers), tmp_path / "two")
+        write_network(Network.chain(layers), tmp_path / "two")
         message = refusal("sim", "nano", "--network", str(tmp_path / "two"))
         assert message == f"{tmp_path / 'two'}: must have one layer to run it alone, not 2"
 
@@ -121,7 +121,7 @@ class TestNetwork:
             assert refusal("sim", "nano", "--network", str(path)).startswith(f"{path}: ")
 
     def test_a_layer_is_too_large_with_many_rows(self, tmp_path: Path, refusal: Refusal) -> None:
-        write_network(Network((random_layer(2000, 1, "signed", 0),)), tmp_path / "wide")
+        write_network(Network.chain((random_layer(2000, 1, "signed", 0),)), tmp_path / "wide")
         message = refusal("sim", "nano", "--network", str(tmp_path / "wide"), "--rows", "65535")
         assert message.startswith("layer 65535x2000x1: activations (MxK) must be at most ")
 
