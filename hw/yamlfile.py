@@ -49,9 +49,10 @@ class Scalar:
 
 @dataclass(frozen=True)
 class Sequence:
-    """A list; nothing we read has one, so its items are checked and dropped."""
+    """A list."""
 
     line: int
+    items: tuple[Node, ...] = ()
 
     def __str__(self) -> str:
         return "a list"
@@ -70,6 +71,26 @@ class Mapping:
 
 
 Node = Scalar | Sequence | Mapping
+
+_NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
+_LONGEST_NUMBER = 40
+
+
+def plain_data(node: Node) -> Any:
+    """Return a node as plain Python data: unquoted true, false, null and decimal numbers are what they say."""
+    if isinstance(node, Mapping):
+        return {key: plain_data(value) for key, value in node.entries.items()}
+    if isinstance(node, Sequence):
+        return [plain_data(item) for item in node.items]
+    if not node.plain:
+        return node.text
+    if node.text in ("true", "false"):
+        return node.text == "true"
+    if node.text in ("", "null"):
+        return None
+    if len(node.text) > _LONGEST_NUMBER or not _NUMBER.fullmatch(node.text):
+        return node.text
+    return int(node.text) if node.text.lstrip("+-").isdecimal() else float(node.text)
 
 
 def read_yaml(path: Path) -> Node:
@@ -159,9 +180,10 @@ class _Reader:
         if depth > MAX_DEPTH:
             raise self._refuse(event, f"must be nested at most {MAX_DEPTH} deep, not deeper")
         if isinstance(event, yaml.SequenceStartEvent):
+            items: list[Node] = []
             while not isinstance(item := self._next(), yaml.SequenceEndEvent):
-                self._node(item, depth + 1)
-            return Sequence(line)
+                items.append(self._node(item, depth + 1))
+            return Sequence(line, tuple(items))
         return self._mapping(line, depth)
 
     def _mapping(self, line: int, depth: int) -> Mapping:

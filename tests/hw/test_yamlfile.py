@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hw import yamlfile
 from hw.files import FileError
-from hw.yamlfile import MAX_BYTES, MAX_NODES, Mapping, Scalar, Sequence, read_yaml
+from hw.yamlfile import MAX_BYTES, MAX_NODES, Mapping, Scalar, Sequence, plain_data, read_yaml
 
 Refused = Callable[..., str]
 # Ten lists, each of nine times the one before it: 3,486,784,401 words if it were expanded.
@@ -97,8 +97,15 @@ class TestWhatIsRead:
 
     def test_nodes_know_their_lines(self, path: Path) -> None:
         root = self.read(path, "# hi\na: 1\nb:\n  c: [1, 2]\n  d: 'x'\n")
-        inner = Mapping(4, {"c": Sequence(4), "d": Scalar(5, "x", False)}, {"c": 4, "d": 5})
+        inner = Mapping(4, {"c": Sequence(4, (Scalar(4, "1", True), Scalar(4, "2", True))), "d": Scalar(5, "x", False)}, {"c": 4, "d": 5})
         assert root == Mapping(2, {"a": Scalar(2, "1", True), "b": inner}, {"a": 2, "b": 3})
+
+    def test_plain_data_has_numbers_truth_and_texts(self, path: Path) -> None:
+        text = "a: [1, -2.5, 1e-3, true, null, 'true', '7', word, 1-1-2, 0x10, .inf, ~]\nb:\n  c: {d: .5}\n"
+        found = plain_data(self.read(path, text))
+        listed = [1, -2.5, 0.001, True, None, "true", "7", "word", "1-1-2", "0x10", ".inf", "~"]
+        assert found == {"a": listed, "b": {"c": {"d": 0.5}}}
+        assert plain_data(self.read(path, f"a: {'9' * 41}\n")) == {"a": "9" * 41}
 
     def test_values_stay_text(self, path: Path) -> None:
         for text in ("1", "0x10", "true", "~", "1e3", "2001-01-01", ".inf"):
