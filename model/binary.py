@@ -77,7 +77,7 @@ class _Floor(torch.autograd.Function):
 
 _units: Callable[..., Tensor] = _Units.apply
 _product: Callable[..., Tensor] = _Product.apply
-_floor: Callable[..., Tensor] = _Floor.apply
+floor_alpha: Callable[..., Tensor] = _Floor.apply
 
 
 class ElasticBinarizer(nn.Module):
@@ -105,6 +105,7 @@ class ElasticBinarizer(nn.Module):
         self.beta = nn.Parameter(torch.zeros(() if channels is None else (channels,)))
         self.initialised: Tensor
         self.register_buffer("initialised", torch.tensor(alpha is not None))
+        self.centre_first_batch = False
         self._ready = False
 
     def forward(self, x: Tensor) -> Tensor:
@@ -120,15 +121,18 @@ class ElasticBinarizer(nn.Module):
 
     def positive_alpha(self) -> Tensor:
         """Return alpha, at least MINIMUM_ALPHA."""
-        return _floor(self.alpha)
+        return floor_alpha(self.alpha)
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> None:
         """Set alpha from data: the mean of |x - beta| (signed); the mean of the x - beta >= 0.5 (unsigned).
 
+        `centre_first_batch` sets the shift to the mean first, for a signed binarizer of values that are never negative.
         Where no value reaches 0.5, as after a softmax over many keys, the unsigned alpha is 4 times the mean of
         |x - beta|, so that what is above twice the mean fires. Where all values are 0, alpha is 1.
         """
+        if self.centre_first_batch:
+            self.beta.copy_(x.mean())
         z = x - self.beta
         large = z[z >= 0.5]
         alpha = z.abs().mean()

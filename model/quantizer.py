@@ -1,0 +1,127 @@
+"""Quantizers: what stands between a float value and the codes that a matrix product reads.
+
+Every quantizer gives codes as floats (`units`) and one scale (`positive_alpha`), so that x is stood for by alpha * unit.
+One bit is the elastic binarizer of `model.binary`; 2, 4 and 8 bits have a learned step; 32 bits pass through.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from model.binary import MINIMUM_ALPHA, ElasticBinarizer, floor_alpha
+from model.checks import SETS
+
+BITS = (1, 2, 4, 8, 32)
+Quantizer = "ElasticBinarizer | UniformQuantizer | PassThrough"
+
+
+class _Codes(torch.autograd.Function):
+    """The codes of a uniform quantizer; gradients are those of alpha * code divided by alpha (learned step size)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, alpha: Tensor, beta: Tensor, low: int, high: int) -> Tensor:
+        scaled = (x - beta) / alpha
+        codes = (scaled + 0.5).floor().clamp(low, high)
+        ctx.save_for_backward(scaled, alpha)
+        ctx.low, ctx.high, ctx.beta_shape = low, high, beta.shape
+        return codes
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        scaled, alpha = ctx.saved_tensors
+        inside = (scaled >= ctx.low - 0.5) & (scaled < ctx.high + 0.5)
+        through = torch.where(inside, gradient / alpha, 0.0)
+        return through, -(through * scaled).sum(), -through.sum_to_size(ctx.beta_shape), None, None
+
+
+class UniformQuantizer(nn.Module):
+    """x -> alpha * code, code = clamp(floor((x - beta) / alpha + 1/2)) with a learned step alpha > 0 and shift beta.
+
+    Codes go from -2^(bits-1) to 2^(bits-1) - 1 (signed) or from 0 to 2^bits - 1 (unsigned). The first batch in training
+    mode sets alpha to 2 * mean|x - beta| / sqrt(largest code).
+    """
+
+    def __init__(self, set: Literal["signed", "unsigned"], bits: int, *, channels: int | None = None) -> None:
+        if set not in SETS:
+            raise TypeError(f"set must be one of {', '.join(SETS)}, not {set!r}")
+        if isinstance(bits, bool) or bits not in (2, 4, 8):
+            raise TypeError(f"bits must be 2, 4 or 8, not {bits!r}; 1 bit is an ElasticBinarizer, 32 a PassThrough")
+        super().__init__()
+        self.set = set
+        self.bits = bits
+        self.channels = channels
+        self.low, self.high = (-(1 << bits - 1), (1 << bits - 1) - 1) if set == "signed" else (0, (1 << bits) - 1)
+        self.alpha = nn.Parameter(torch.tensor(1.0))
+        self.beta = nn.Parameter(torch.zeros(() if channels is None else (channels,)))
+        self.initialised: Tensor
+        self.register_buffer("initialised", torch.tensor(False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return alpha * code."""
+        return self.units(x) * self.positive_alpha()
+
+    def units(self, x: Tensor) -> Tensor:
+        """Return the codes, as floats."""
+        if not self.initialised:
+            if not self.training:
+                raise ValueError("alpha must be set before evaluation: run one batch in training mode")
+            self.initialise(x)
+        codes: Tensor = _Codes.apply(x, self.positive_alpha(), self.beta, self.low, self.high)
+        return codes
+
+    def positive_alpha(self) -> Tensor:
+        """Return alpha, at least the smallest one that is allowed."""
+        return floor_alpha(self.alpha)
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor) -> None:
+        """Set alpha from data."""
+        alpha = 2 * (x - self.beta).abs().mean() / max(self.high, 1) ** 0.5
+        if not torch.isfinite(alpha):
+            raise ValueError(f"x must be finite and not empty to set alpha from it, not have a mean of {alpha.item()}")
+        self.alpha.copy_(torch.where(alpha == 0, 1.0, alpha.clamp(min=MINIMUM_ALPHA)))
+        self.initialised.fill_(True)
+
+    def extra_repr(self) -> str:
+        """Return the parameters for print()."""
+        return f"set={self.set!r}, bits={self.bits}, channels={self.channels}"
+
+
+class PassThrough(nn.Module):
+    """32 bits: x is its own unit, the scale is 1."""
+
+    bits = 32
+
+    def __init__(self, set: Literal["signed", "unsigned"]) -> None:
+        super().__init__()
+        self.set = set
+        self.one: Tensor
+        self.register_buffer("one", torch.tensor(1.0), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x."""
+        return x
+
+    def units(self, x: Tensor) -> Tensor:
+        """Return x."""
+        return x
+
+    def positive_alpha(self) -> Tensor:
+        """Return 1."""
+        return self.one
+
+
+def quantizer(
+    set: Literal["signed", "unsigned"], bits: int, *, channels: int | None = None
+) -> ElasticBinarizer | UniformQuantizer | PassThrough:
+    """Return the quantizer for a number of bits: 1, 2, 4, 8 or 32."""
+    if isinstance(bits, bool) or bits not in BITS:
+        raise TypeError(f"bits must be one of {', '.join(map(str, BITS))}, not {bits!r}")
+    if bits == 1:
+        return ElasticBinarizer(set, channels=channels)
+    return PassThrough(set) if bits == 32 else UniformQuantizer(set, bits, channels=channels)
