@@ -1,83 +1,31 @@
 """Binary layers for training: the elastic binarizer, the binary linear layer, and the block of both.
 
-Every float operation that decides a bit stands here in one fixed order (docs/arithmetic.md), so that `model.fold` can
-repeat it exactly. Sums of bits are computed in float32, where integers below 2^24 are exact.
+Every float operation that decides a bit is done in one fixed order (docs/arithmetic.md), so that `model.fold` can
+repeat it exactly: in `model.functions` and `model.products`. Sums of bits are computed in float32, where integers below
+2^24 are exact.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from model.checks import MAX_SIZE, SETS
+from model.functions import MINIMUM_ALPHA, Binarize, compiles, floor_alpha, layout_of
+from model.products import Behind, Product, Products, Weights, weight_bits
 
-MINIMUM_ALPHA = 1e-5
 SCALES = ("tensor", "channel")
 _INITIAL_WEIGHT = 0.02
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
 
-class _Units(torch.autograd.Function):
-    """The bits of an elastic binarizer as units u (+1, -1 or 1, 0) with x_b = alpha * u.
-
-    Gradients are those of x_b divided by alpha, so that alpha * u has the straight-through gradients of the paper.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, alpha: Tensor, beta: Tensor, signed: bool) -> Tensor:
-        z = x - beta
-        ctx.save_for_backward(z, alpha)
-        ctx.signed, ctx.beta_shape = signed, beta.shape
-        if signed:
-            return torch.where(z >= 0, 1.0, -1.0).to(z.dtype)
-        return (z >= alpha / 2).to(z.dtype)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, Tensor, None]:
-        z, alpha = ctx.saved_tensors
-        window = z.abs() <= alpha if ctx.signed else (z >= 0) & (z < alpha)
-        through = torch.where(window, gradient / alpha, 0.0)
-        to_alpha = None if ctx.signed else -(through * z).sum() / alpha
-        return through, to_alpha, -through.sum_to_size(ctx.beta_shape), None
-
-
-class _Product(torch.autograd.Function):
-    """y = D * (alpha * weight_scale), D the sum of units x weight signs; the weights get the identity gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, units: Tensor, alpha: Tensor, weight: Tensor, signs: Tensor, weight_scale: Tensor) -> Tensor:
-        sums = nn.functional.linear(units, signs)
-        ctx.save_for_backward(units, alpha, signs, weight_scale, sums)
-        return sums * (alpha * weight_scale)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        units, alpha, signs, weight_scale, sums = ctx.saved_tensors
-        scaled = gradient * weight_scale
-        rows, columns = gradient.reshape(-1, signs.shape[0]), units.reshape(-1, signs.shape[1])
-        return alpha * (scaled @ signs), (scaled * sums).sum(), alpha * (rows.T @ columns), None, None
-
-
-class _Floor(torch.autograd.Function):
-    """max(alpha, MINIMUM_ALPHA) with the gradient of alpha, so that an alpha below the floor can come back."""
-
-    @staticmethod
-    def forward(ctx: Any, alpha: Tensor) -> Tensor:
-        return alpha.clamp(min=MINIMUM_ALPHA)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return gradient
-
-
-_units: Callable[..., Tensor] = _Units.apply
-_product: Callable[..., Tensor] = _Product.apply
-floor_alpha: Callable[..., Tensor] = _Floor.apply
+_binarize: Callable[..., Tensor] = Binarize.apply
+_product: Callable[..., Tensor] = Product.apply
+_products: Callable[..., tuple[Tensor, ...]] = Products.apply
 
 
 class ElasticBinarizer(nn.Module):
@@ -106,18 +54,19 @@ class ElasticBinarizer(nn.Module):
         self.initialised: Tensor
         self.register_buffer("initialised", torch.tensor(alpha is not None))
         self.centre_first_batch = False
-        self._ready = False
+        self.ready = False
 
     def forward(self, x: Tensor) -> Tensor:
         """Return alpha * u."""
-        return self.units(x) * self.positive_alpha()
+        return self._binarize(x, units=False)
 
     def units(self, x: Tensor) -> Tensor:
         """Return u: +1, -1 (signed) or 1, 0 (unsigned)."""
-        if self.channels is not None and x.shape[-1:] != (self.channels,):
-            raise ValueError(f"x must have {self.channels} channels in its last axis, not the shape {list(x.shape)}")
-        self._make_ready(x)
-        return _units(x, self.positive_alpha(), self.beta, self.set == "signed")
+        return self._binarize(x, units=True)
+
+    def _binarize(self, x: Tensor, *, units: bool) -> Tensor:
+        self.prepare(x)
+        return _binarize(x, self.positive_alpha(), self.beta, self.set == "signed", units)
 
     def positive_alpha(self) -> Tensor:
         """Return alpha, at least MINIMUM_ALPHA."""
@@ -147,19 +96,22 @@ class ElasticBinarizer(nn.Module):
         """Return the parameters for print()."""
         return f"set={self.set!r}, channels={self.channels}"
 
-    def _make_ready(self, x: Tensor) -> None:
+    def prepare(self, x: Tensor) -> None:
+        """Check x, and set alpha from it if this is the first batch in training mode."""
+        if self.channels is not None and x.shape[-1:] != (self.channels,):
+            raise ValueError(f"x must have {self.channels} channels in its last axis, not the shape {list(x.shape)}")
         # `initialised` may live on a GPU: it is read only until it is true, since each read waits for the device.
-        if self._ready:
+        if self.ready:
             return
         if not self.initialised:
             if not self.training:
                 raise ValueError("alpha must be set before evaluation: run one batch in training mode, or give alpha")
             self.initialise(x)
-        self._ready = True
+        self.ready = True
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
-        self._ready = False
+        self.ready = False
 
 
 class BinaryLinear(nn.Module):
@@ -169,6 +121,8 @@ class BinaryLinear(nn.Module):
     over the tensor, or over each output channel's weights. The means are constants to the gradient, taken in float64
     and rounded to the dtype of the weights.
     """
+
+    copies = 1
 
     def __init__(
         self,
@@ -187,27 +141,23 @@ class BinaryLinear(nn.Module):
         self.in_features = in_features
         self.out_features = out_features
         self.weight_scale = weight_scale
+        self.kind = Weights(weight_scale == "channel", self.copies)
         self.weight = nn.Parameter(torch.empty(out_features, in_features).normal_(std=_INITIAL_WEIGHT))
         self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
 
     def forward(self, units: Tensor, alpha: Tensor) -> Tensor:
         """Return y for units [..., in_features] and their binarizer's alpha."""
         with torch.autocast(units.device.type, enabled=False):
-            y = _product(units, alpha, self.weight, self.signs(), self.alpha_w())
-            return y if self.bias is None else y + self.bias
+            return _product(units, alpha, self.weight, self.bias, self.kind)
 
-    @torch.no_grad()
     def signs(self) -> Tensor:
         """Return the binary weights: +1 or -1."""
-        centred = self.weight - self.weight.mean(dtype=torch.float64).to(self.weight.dtype)
-        return torch.where(centred >= 0, 1.0, -1.0).to(self.weight.dtype)
+        return weight_bits(self.weight, self.kind.by_row)[0]
 
-    @torch.no_grad()
     def alpha_w(self) -> Tensor:
         """Return the scale of the weights: a number, or one value per output channel."""
-        size = self.weight.abs()
-        mean = size.mean(dtype=torch.float64) if self.weight_scale == "tensor" else size.mean(1, dtype=torch.float64)
-        return mean.to(self.weight.dtype)
+        scale = weight_bits(self.weight, self.kind.by_row)[1]
+        return scale if self.kind.by_row else scale[0]
 
     def extra_repr(self) -> str:
         """Return the parameters for print()."""
@@ -253,8 +203,40 @@ class BinaryBlock(nn.Module):
 
     def values(self, x: Tensor) -> Tensor:
         """Return what the output binarizer sees."""
-        y: Tensor = self.linear(self.source.units(x), self.source.positive_alpha())
+        (y,) = products(x, [(self.source, self.linear)])
         return y.relu() if self.relu else y
+
+
+def products(
+    x: Tensor, pairs: Sequence[tuple[ElasticBinarizer, BinaryLinear]], *, relu: bool = False
+) -> tuple[Tensor, ...]:
+    """Return linear(source.units(x), alpha of the source) for each pair of a source and a linear layer.
+
+    With `relu`, max(x, 0) takes the place of x. In float32 on a CPU all is one step, which costs less than its parts.
+    """
+    for source, _ in pairs:
+        source.prepare(x if source.ready or not relu else x.relu())
+    fours = [(source.positive_alpha(), source.beta, linear.weight, linear.bias) for source, linear in pairs]
+    if not all(_fits(x, *four) for four in fours) or any(_is_watched(*pair) for pair in pairs):
+        x = x.relu() if relu else x
+        return tuple(linear(source.units(x), source.positive_alpha()) for source, linear in pairs)
+    layers = tuple(Behind(source.set == "signed", linear.kind) for source, linear in pairs)
+    return _products(x, relu, layers, *itertools.chain.from_iterable(fours))
+
+
+def _fits(x: Tensor, alpha: Tensor, beta: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    given = (x, alpha, beta, weight) if bias is None else (x, alpha, beta, weight, bias)
+    return compiles(*given) and layout_of(x.shape, beta.shape) is not None and not torch.is_autocast_enabled("cpu")
+
+
+def _is_watched(source: ElasticBinarizer, linear: BinaryLinear) -> bool:
+    """Return whether someone must see them called: a layer has hooks, or one of them a method of its own."""
+    own = not _is(source.units, ElasticBinarizer.units) or not _is(linear.forward, BinaryLinear.forward)
+    return own or any(vars(linear)[hooks] for hooks in _HOOKS)
+
+
+def _is(method: Any, function: Any) -> bool:
+    return getattr(method, "__func__", None) is function
 
 
 def _check_size(name: str, value: Any) -> None:

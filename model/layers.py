@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from model.binary import BinaryLinear, ElasticBinarizer
+from model.binary import BinaryLinear, ElasticBinarizer, products
+from model.functions import SignedRows, mean
 from model.quantizer import PassThrough, UniformQuantizer, quantizer
 from model.shape import Shape
 
@@ -42,6 +44,11 @@ class _Positive(torch.autograd.Function):
         return torch.where(scores.abs() <= 1, gradient, 0.0)
 
 
+_straight: Callable[..., Tensor] = _Straight.apply
+_positive: Callable[..., Tensor] = _Positive.apply
+_signed_rows: Callable[..., Tensor] = SignedRows.apply
+
+
 class FloatLinear(nn.Linear):
     """y = (units * alpha) weight + bias at 32 bits; the parameters have the names that a binary layer's have."""
 
@@ -52,28 +59,28 @@ class FloatLinear(nn.Linear):
 
     def forward(self, units: Tensor, alpha: Tensor) -> Tensor:  # type: ignore[override]
         """Return y for the units of a quantizer and its alpha."""
-        y: Tensor = super().forward(units * alpha)
-        return y
+        return nn.functional.linear(units * alpha, self.values(), self.bias)
+
+    def values(self) -> Tensor:
+        """Return the weights that the product reads."""
+        return self.weight
 
 
 class TernaryLinear(FloatLinear):
     """Weights of three levels, -a, 0 and a: 0 where |w| <= 0.7 * mean|w|, a the mean of |w| over the rest."""
 
-    def forward(self, units: Tensor, alpha: Tensor) -> Tensor:
-        """Return y for the units of a quantizer and its alpha."""
-        weight = _Straight.apply(self.weight, ternary(self.weight.detach()))
-        return nn.functional.linear(units * alpha, weight, self.bias)
+    def values(self) -> Tensor:
+        """Return the three-level weights; the gradient goes to the latent ones unchanged."""
+        return _straight(self.weight, ternary(self.weight.detach()))
 
 
 class SplitLinear(BinaryLinear):
     """Ternary weights as two binary ones that add up: a binary layer that reads its input twice (BinaryBERT)."""
 
-    def __init__(self, inputs: int, outputs: int, weight_scale: Any = "tensor") -> None:
-        super().__init__(2 * inputs, outputs, weight_scale=weight_scale)
+    copies = 2
 
-    def forward(self, units: Tensor, alpha: Tensor) -> Tensor:
-        """Return y for the units of a quantizer and its alpha."""
-        return super().forward(torch.cat((units, units), -1), alpha)
+    def __init__(self, inputs: int, outputs: int, weight_scale: Any = "tensor") -> None:
+        super().__init__(self.copies * inputs, outputs, weight_scale=weight_scale)
 
 
 def ternary(weight: Tensor) -> Tensor:
@@ -103,6 +110,14 @@ def make_quantizer(shape: Shape, kind: str, *, unsigned: bool = False, channels:
     return made
 
 
+def project(x: Tensor, pairs: Sequence[tuple[Any, Any]], *, relu: bool = False) -> tuple[Tensor, ...]:
+    """Return linear(quantizer.units(x), alpha) for each pair of a quantizer and a linear layer; of relu(x) if asked."""
+    if all(isinstance(source, ElasticBinarizer) and isinstance(linear, BinaryLinear) for source, linear in pairs):
+        return products(x, pairs, relu=relu)
+    x = x.relu() if relu else x
+    return tuple(linear(source.units(x), source.positive_alpha()) for source, linear in pairs)
+
+
 class WordEmbedding(nn.Module):
     """Word vectors: sign(w - mean of the whole table) * mean|w of the row| at one bit, or the table itself."""
 
@@ -116,15 +131,11 @@ class WordEmbedding(nn.Module):
         rows = nn.functional.embedding(ids, self.weight)
         if not self.binary:
             return rows
-        latent = rows.detach()
-        signs = torch.where(latent - self.mean() >= 0, 1.0, -1.0)
-        values: Tensor = _Straight.apply(rows, signs * latent.abs().mean(-1, keepdim=True))
-        return values
+        return _signed_rows(rows, self.mean())
 
-    @torch.no_grad()
     def mean(self) -> Tensor:
         """Return what the signs are taken against."""
-        return self.weight.mean(dtype=torch.float64).to(self.weight.dtype)
+        return mean(self.weight)
 
 
 class AttentionCodes(nn.Module):
@@ -150,7 +161,7 @@ class AttentionCodes(nn.Module):
         """Return units [B, A, S, S] and their alpha for scores [B, A, S, S] and the mask [B, S] of real tokens."""
         keys = mask[:, None, None, :]
         if self.kind == "boolean":
-            return _Positive.apply(scores) * keys, self.alpha
+            return _positive(scores) * keys, self.alpha
         if self.kind == "softmax":
             scores = self.dropout(torch.where(keys, scores, -torch.inf).softmax(-1))
         units = self.quantizer.units(scores)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from model.expression import FeedForward, Node, linear_inputs
-from model.layers import AttentionCodes, WordEmbedding, make_linear, make_quantizer
+from model.layers import AttentionCodes, WordEmbedding, make_linear, make_quantizer, project
 from model.shape import Shape
 
 EPSILON = 1e-12
@@ -68,8 +68,9 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]:
         """Return output [B, S, H], scores [B, A, S, S] and the projections for x [B, S, H]."""
-        projections = tuple(self._project(name, x) for name in ("query", "key", "value"))
-        quantizers: list[Any] = [self.get_submodule(f"{name}_out") for name in ("query", "key", "value")]
+        names = ("query", "key", "value")
+        projections = project(x, [(self.get_submodule(f"{name}_in"), self.get_submodule(name)) for name in names])
+        quantizers: list[Any] = [self.get_submodule(f"{name}_out") for name in names]
         # Products are of units, so that their sums are the integers that export folds; scales come after.
         query, key, value = (
             self._split(quantizer.units(projection))  # [B, A, S, H / A]
@@ -79,13 +80,8 @@ class Attention(nn.Module):
         scores = query @ key.transpose(-1, -2) * (of_query * of_key * (1 / math.sqrt(query.shape[-1])))
         units, alpha = self.codes(scores, mask)
         context = (units @ value).transpose(1, 2).flatten(2) * (of_value * alpha)  # [B, S, H]
-        y = self.output(self.context.units(context), self.context.positive_alpha())
+        (y,) = project(context, [(self.context, self.output)])
         return y, scores, (projections[0], projections[1], projections[2])
-
-    def _project(self, name: str, x: Tensor) -> Tensor:
-        source: Any = self.get_submodule(f"{name}_in")
-        y: Tensor = self.get_submodule(name)(source.units(x), source.positive_alpha())
-        return y
 
     def _split(self, x: Tensor) -> Tensor:
         return x.reshape(*x.shape[:2], self.heads, -1).transpose(1, 2)  # [B, S, H] -> [B, A, S, H / A]

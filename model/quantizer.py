@@ -1,19 +1,21 @@
 """Quantizers: what stands between a float value and the codes that a matrix product reads.
 
-Every quantizer gives codes as floats (`units`) and one scale (`positive_alpha`), so that x is stood for by alpha * unit.
-One bit is the elastic binarizer of `model.binary`; 2, 4 and 8 bits have a learned step; 32 bits pass through.
+Every quantizer gives codes as floats (`units`) and one scale (`positive_alpha`): alpha * unit stands for x. One bit is
+the elastic binarizer of `model.binary`; 2, 4 and 8 bits have a learned step; 32 bits pass through.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from model.binary import MINIMUM_ALPHA, ElasticBinarizer, floor_alpha
+from model.binary import ElasticBinarizer
 from model.checks import SETS
+from model.functions import MINIMUM_ALPHA, floor_alpha
 
 BITS = (1, 2, 4, 8, 32)
 Quantizer = "ElasticBinarizer | UniformQuantizer | PassThrough"
@@ -24,8 +26,8 @@ class _Codes(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, alpha: Tensor, beta: Tensor, low: int, high: int) -> Tensor:
-        scaled = (x - beta) / alpha
-        codes = (scaled + 0.5).floor().clamp(low, high)
+        scaled = (x - beta).div_(alpha)
+        codes = (scaled + 0.5).floor_().clamp_(low, high)
         ctx.save_for_backward(scaled, alpha)
         ctx.low, ctx.high, ctx.beta_shape = low, high, beta.shape
         return codes
@@ -35,8 +37,11 @@ class _Codes(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         scaled, alpha = ctx.saved_tensors
         inside = (scaled >= ctx.low - 0.5) & (scaled < ctx.high + 0.5)
-        through = torch.where(inside, gradient / alpha, 0.0)
+        through = (gradient / alpha).masked_fill_(~inside, 0.0)
         return through, -(through * scaled).sum(), -through.sum_to_size(ctx.beta_shape), None, None
+
+
+_codes: Callable[..., Tensor] = _Codes.apply
 
 
 class UniformQuantizer(nn.Module):
@@ -71,8 +76,7 @@ class UniformQuantizer(nn.Module):
             if not self.training:
                 raise ValueError("alpha must be set before evaluation: run one batch in training mode")
             self.initialise(x)
-        codes: Tensor = _Codes.apply(x, self.positive_alpha(), self.beta, self.low, self.high)
-        return codes
+        return _codes(x, self.positive_alpha(), self.beta, self.low, self.high)
 
     def positive_alpha(self) -> Tensor:
         """Return alpha, at least the smallest one that is allowed."""

@@ -24,6 +24,7 @@ from hw.gateware.verilog import generate
 from sim.memory import MemoryProfile
 from sim.timing import simulate
 from tallybert.flow import Simulation, random_workload, run_simulation, write_case
+from tests.bench_training import training_figures
 
 LAYER = (128, 768, 768)
 MEMORY = MemoryProfile(latency=60)
@@ -39,12 +40,12 @@ def main() -> int:
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args()
-    figures = {"machine": _machine(), **_layer_figures(), **_generation_figures()}
+    figures = {"machine": _machine(), **_layer_figures(), **_generation_figures(), **training_figures()}
     if args.json:
         print(json.dumps(figures, indent=1))
     else:
         for name, value in figures.items():
-            print(f"{name.replace('_', ' '):45} {value}")
+            print(f"{name.replace('_', ' '):58} {value}")
     return 0
 
 

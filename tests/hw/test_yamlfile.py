@@ -97,7 +97,8 @@ class TestWhatIsRead:
 
     def test_nodes_know_their_lines(self, path: Path) -> None:
         root = self.read(path, "# hi\na: 1\nb:\n  c: [1, 2]\n  d: 'x'\n")
-        inner = Mapping(4, {"c": Sequence(4, (Scalar(4, "1", True), Scalar(4, "2", True))), "d": Scalar(5, "x", False)}, {"c": 4, "d": 5})
+        ones = (Scalar(4, "1", True), Scalar(4, "2", True))
+        inner = Mapping(4, {"c": Sequence(4, ones), "d": Scalar(5, "x", False)}, {"c": 4, "d": 5})
         assert root == Mapping(2, {"a": Scalar(2, "1", True), "b": inner}, {"a": 2, "b": 3})
 
     def test_plain_data_has_numbers_truth_and_texts(self, path: Path) -> None:
