@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MAX_LAYER_SIZE = 65535
 MAX_SEED = 0xFFFFFFFF
 DEFAULT_ROWS = 16
+MAX_RECIPE_SEED, MAX_THREADS, MAX_MEMBERS, MAX_SECONDS = 2**31 - 1, 256, 64, 86400
 
 #: What a run on values may take: some GiB of memory (bits), and minutes (multiply-accumulates, steps of the array).
 MAX_BITS, MAX_PRODUCTS, MAX_STEPS = 1 << 26, 1 << 34, 1 << 25
@@ -67,18 +68,62 @@ def layer(text: str) -> Layer:
 
 def seed(text: str) -> int:
     """Read the seed of random numbers."""
-    value = whole_number(text)
-    if not 0 <= value <= MAX_SEED:
-        raise argparse.ArgumentTypeError(f"must be an integer from 0 to {MAX_SEED}, not {shown(value)}")
-    return value
+    return _integer(text, 0, MAX_SEED)
 
 
 def rows(text: str) -> int:
     """Read a number of rows."""
+    return _integer(text, 1, MAX_LAYER_SIZE)
+
+
+def recipe_seed(text: str) -> int:
+    """Read the seed of a training run."""
+    return _integer(text, 0, MAX_RECIPE_SEED)
+
+
+def threads(text: str) -> int:
+    """Read a number of threads."""
+    return _integer(text, 1, MAX_THREADS)
+
+
+def member_count(text: str) -> int:
+    """Read a number of members."""
+    return _integer(text, 1, MAX_MEMBERS)
+
+
+def seconds(text: str) -> float:
+    """Read a time."""
+    return _decimal(text, MAX_SECONDS, "seconds")
+
+
+def share(text: str) -> float:
+    """Read a share, from 0 to below 1."""
+    return _decimal(text, 0.999, "a share")
+
+
+def new_file(text: str) -> Path:
+    """Read the path of a file to write: in a folder that is there."""
+    path = Path(text)
+    if not text or path.is_dir():
+        found = f"the folder {shown(text)}" if text else "empty"
+        raise argparse.ArgumentTypeError(f"must be a file to write, not {found}")
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"must be a file in a folder that exists, not {shown(text)}")
+    return path
+
+
+def _integer(text: str, low: int, high: int) -> int:
     value = whole_number(text)
-    if not 1 <= value <= MAX_LAYER_SIZE:
-        raise argparse.ArgumentTypeError(f"must be an integer from 1 to {MAX_LAYER_SIZE}, not {shown(value)}")
+    if not low <= value <= high:
+        raise argparse.ArgumentTypeError(f"must be an integer from {low} to {high}, not {shown(value)}")
     return value
+
+
+def _decimal(text: str, high: float, what: str) -> float:
+    legal = re.fullmatch(r"[0-9]{1,9}(\.[0-9]{0,9})?", text)
+    if not legal or float(text) > high:
+        raise argparse.ArgumentTypeError(f"must be {what} from 0 to {high:g}, not {shown(text)}")
+    return float(text)
 
 
 def whole_number(text: str) -> int:
@@ -142,6 +187,14 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         + " ".join(f"--memory-{name.replace('_', '-')} {value}" for name, value in JITTER.items())
         + ")",
     )
+
+
+def add_hardware(parser: argparse.ArgumentParser) -> None:
+    """Add what torch computes on."""
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), help="what computes (default: auto, a GPU where there is one)"
+    )
+    parser.add_argument("--threads", type=threads, metavar="N", help="of torch on the CPU (default: 2)")
 
 
 def workload(args: argparse.Namespace, accelerator: Accelerator) -> Workload:

@@ -17,33 +17,33 @@ STATES = "busy: works. wait: for what the last column names. token: for data or 
 
 def show_simulation(report: dict[str, Any]) -> None:
     """Print a simulated layer: what it was, how long it took, and what each unit did meanwhile."""
-    console = _console()
-    console.print(_facts(f"{report['layer']} {report['set']} on {report['accelerator']}", _simulation_rows(report)))
-    console.print(_units(report))
+    out = console()
+    out.print(facts(f"{report['layer']} {report['set']} on {report['accelerator']}", _simulation_rows(report)))
+    out.print(_units(report))
 
 
 def show_verification(report: dict[str, Any]) -> None:
     """Print a comparison of RTL and simulator: the counts of differences, the first difference, what was kept."""
-    console = _console()
+    out = console()
     title = f"{report['layer']} {report['set']} on {report['accelerator']}: RTL against simulator"
-    console.print(_facts(title, _verification_rows(report)))
+    out.print(facts(title, _verification_rows(report)))
     for line in (*report["first_difference"], *_kept(report)):
-        console.print(line, markup=False, soft_wrap=True)
+        out.print(line, markup=False, soft_wrap=True)
 
 
 def show_rtl(report: dict[str, Any]) -> None:
     """Print what an RTL folder holds."""
-    console = _console()
+    out = console()
     files = report["files"]
     rows = [(name, f"{entry['size']:,} bytes", f"sha256 {entry['sha256'][:16]}...") for name, entry in files.items()]
     rows += [
         ("binary lanes", f"{report['lanes']:,}", "multiply-accumulates per cycle"),
         ("generated in", _duration(report["seconds"]), "; ".join(f"{n} {v}" for n, v in report["generator"].items())),
     ]
-    console.print(_facts(f"RTL of {report['accelerator']['name']}", rows))
+    out.print(facts(f"RTL of {report['accelerator']['name']}", rows))
     folder = report["folder"]
-    console.print(f"{folder}: the core and what drives it", markup=False, soft_wrap=True)
-    console.print(f"unchanged? tallybert check {shlex.quote(folder)}", markup=False, soft_wrap=True)
+    out.print(f"{folder}: the core and what drives it", markup=False, soft_wrap=True)
+    out.print(f"unchanged? tallybert check {shlex.quote(folder)}", markup=False, soft_wrap=True)
 
 
 def _simulation_rows(report: dict[str, Any]) -> list[Row]:
@@ -94,7 +94,8 @@ def _units(report: dict[str, Any]) -> Table:
     return table
 
 
-def _facts(title: str, rows: list[Row]) -> Table:
+def facts(title: str, rows: list[Row]) -> Table:
+    """Return a table of names, values and notes."""
     table = Table(title=title, show_header=False, title_justify="left")
     table.add_column()
     table.add_column(justify="right")
@@ -140,5 +141,6 @@ class _Console(Console):
         raise BrokenPipeError
 
 
-def _console() -> Console:
+def console() -> Console:
+    """Return the console that all reports go to."""
     return _Console(highlight=False)

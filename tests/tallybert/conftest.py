@@ -1,10 +1,12 @@
 """The command in this process: what it refuses, and the one line that it says then."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from tallybert import cli
+from tests.model.training.recipes import few_steps, write_texts
 from tests.tallybert.commandline import TINY
 
 
@@ -30,6 +32,25 @@ class Refusal:
 @pytest.fixture
 def refusal(capsys: pytest.CaptureFixture[str]) -> Refusal:
     return Refusal(capsys)
+
+
+@pytest.fixture(scope="session")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the file of a recipe of fifteen steps, beside its texts: JSON is YAML."""
+    path = tmp_path_factory.mktemp("recipe")
+    (path / "tiny.yaml").write_text(json.dumps(few_steps(write_texts(path / "texts.csv"))))
+    return path / "tiny.yaml"
+
+
+@pytest.fixture(scope="session")
+def finished(recipe: Path) -> Path:
+    """Return the folder of a run of that recipe, on one thread, that was not interrupted."""
+    import torch
+
+    folder, threads = recipe.parent / "finished", torch.get_num_threads()
+    assert cli.main(["train", str(recipe), "-o", str(folder), "--threads", "1", "--device", "cpu"]) == 0
+    torch.set_num_threads(threads)
+    return folder
 
 
 @pytest.fixture(scope="session")

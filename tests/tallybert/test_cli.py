@@ -21,7 +21,7 @@ from tallybert.options import JITTER
 
 Refusal = Callable[..., str]
 ROOT = Path(__file__).parents[2]
-VERBS = ("demo", "rtl", "sim", "verify", "check")
+VERBS = ("demo", "train", "eval", "export", "models", "rtl", "sim", "verify", "check")
 ACCELERATOR = "format: tallybert-accelerator-1\nname: mine\narray:\n  rows: 8\n"
 CONSOLE_SCRIPT = Path(sys.executable).parent / "tallybert"
 WAYS = {
@@ -81,9 +81,9 @@ LAYER = ("--layer", "16x64x32")
 NO_LAYER = "--layer: must be MxKxN (rows x inputs x outputs), each from 1 to 65535, as in 128x768x768, not"
 WRONG_ARGUMENTS = [
     ((), "VERB must be given"),
-    (("simulate",), "VERB: must be one of demo, rtl, sim, verify, check, not 'simulate'; did you mean 'sim'?"),
-    (("verfy",), "VERB: must be one of demo, rtl, sim, verify, check, not 'verfy'; did you mean 'verify'?"),
-    (("a\nb",), "VERB: must be one of demo, rtl, sim, verify, check, not 'a\\nb'"),
+    (("simulate",), f"VERB: must be one of {', '.join(VERBS)}, not 'simulate'; did you mean 'sim'?"),
+    (("verfy",), f"VERB: must be one of {', '.join(VERBS)}, not 'verfy'; did you mean 'verify'?"),
+    (("a\nb",), f"VERB: must be one of {', '.join(VERBS)}, not 'a\\nb'"),
     (("check",), "PATH must be given"),
     (("check", "edge", "nano"), "check has no argument 'nano'"),
     (("rtl", "edge"), "-o/--output must be given"),

@@ -1,0 +1,116 @@
+"""What an integer network gets right on a data set: the ensemble, each member, each prefix, and the early exit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.data.batches import ordered_batches, random_numbers
+from model.data.dataset import Split, Task
+from model.data.errors import refuse
+from model.data.metrics import METRICS, bootstrap_interval, evaluate
+from model.data.text import check_text
+from model.data.wordpiece import MAX_TOKENS, Encoded, Tokenizer
+from model.integer import IntegerNetwork, IntegerResult
+from model.network import Network
+
+BATCH = 256
+SAMPLES = 1000
+_TAIL = 0.025
+_INTERVAL = 24
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Integer results in the order of the sentences."""
+
+    logits: NDArray[np.int64]  # [members, sentences, classes]
+    contributions: NDArray[np.int64]  # [members, sentences, classes]
+    totals: NDArray[np.int64]  # [sentences, classes]
+    members_run: NDArray[np.int64]  # [sentences], by the exact early exit
+
+    def predictions(self, members: int | None = None) -> NDArray[Any]:
+        """Return the classes, or for a mean the totals, of the first members, all of them unless said."""
+        totals = self.contributions[:members].sum(0)
+        return totals[:, 0].astype(np.float64) if totals.shape[1] == 1 else totals.argmax(1)
+
+
+def tokenizer_of(network: Network) -> Tokenizer:
+    """Return the tokenizer that a network carries."""
+    if network.tokenizer is None or not network.members:
+        refuse("network", "one with members and a tokenizer, to read text", "without")
+    return Tokenizer.from_bytes(network.tokenizer)
+
+
+def is_cut(network: Network, text: str, pair: str | None = None) -> bool:
+    """Return whether a text, or a pair of texts, has more pieces than a network can read."""
+    whole = tokenizer_of(network).encode([text], None if pair is None else [pair], limit=MAX_TOKENS)
+    return bool(whole.lengths[0] > network.limit)
+
+
+def encode_texts(network: Network, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Encoded:
+    """Return texts as a network reads them, cut to what it can read."""
+    return tokenizer_of(network).encode(texts, pairs, limit=network.limit)
+
+
+def evaluate_split(
+    network: Network, split: Split, *, device: str = "cpu", hear: Callable[[int], None] | None = None
+) -> Evaluation:
+    """Run a network on every sentence of a split with torch's integer path."""
+    encoded = encode_texts(network, split.texts, split.pairs)
+    runner = IntegerNetwork(network, device)
+    logits, contributions = (np.zeros((len(network.members), len(split), network.classes), np.int64) for _ in "12")
+    totals, members_run = np.zeros((len(split), network.classes), np.int64), np.zeros(len(split), np.int64)
+    done = 0
+    for index in ordered_batches(encoded.lengths, BATCH):
+        result = runner.run([encoded.ids[i] for i in index], [encoded.types[i] for i in index])
+        logits[:, index], contributions[:, index] = result.logits, result.contributions
+        totals[index], members_run[index] = result.totals, result.members_run
+        done += len(index)
+        if hear is not None:
+            hear(done)
+    return Evaluation(logits, contributions, totals, members_run)
+
+
+def read_text(network: Network, text: str, pair: str | None = None, *, device: str = "cpu") -> IntegerResult:
+    """Return what a network makes of one text, or of a pair of texts."""
+    pairs = None if pair is None else [check_text(pair, "second text")]
+    encoded = encode_texts(network, [check_text(text)], pairs)
+    return IntegerNetwork(network, device).run(encoded.ids, encoded.types)
+
+
+def figures(task: Task, split: Split, found: Evaluation) -> dict[str, Any]:
+    """Return the figures of an evaluation: the ensemble's metrics, the members' and the prefixes', the early exit.
+
+    `accuracy` is the first metric of the task, which `metric` names.
+    """
+    metric, labels = task.metrics[0], split.labels
+    members = [logits[:, 0].astype(np.float64) if task.regression else logits.argmax(1) for logits in found.logits]
+    prefixes = [found.predictions(count) for count in range(1, len(members) + 1)]
+    return {
+        "examples": len(split),
+        "metric": metric,
+        "metrics": evaluate(task, found.predictions(), labels),
+        "accuracy": METRICS[metric](found.predictions(), labels),
+        "interval": interval(metric, found.predictions(), labels),
+        "majority_accuracy": None if task.regression else float(np.bincount(labels).max() / len(labels)),
+        "members": len(members),
+        "member_accuracy": [METRICS[metric](own, labels) for own in members],
+        "prefix_accuracy": [METRICS[metric](own, labels) for own in prefixes],
+        "expected_members": float(found.members_run.mean()),
+    }
+
+
+def interval(metric: str, predictions: NDArray[Any], labels: NDArray[Any]) -> list[float]:
+    """Return the bounds between which a metric lies with 95 % confidence, from examples drawn with replacement."""
+    if metric == "accuracy":
+        sure = bootstrap_interval((predictions == labels).astype(np.float64))
+        return [sure.low, sure.high]
+    draws = random_numbers(0, 0, _INTERVAL).integers(len(labels), size=(SAMPLES, len(labels)))
+    values = [METRICS[metric](predictions[draw], labels[draw]) for draw in draws]
+    low, high = np.quantile(values, [_TAIL, 1 - _TAIL])
+    return [float(low), float(high)]

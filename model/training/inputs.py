@@ -1,0 +1,104 @@
+"""What a run reads: looked at before its folder is made, so that nothing is written for wrong input."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from model.checks import require_integer
+from model.data.catalog import load
+from model.data.dataset import Dataset
+from model.data.wordpiece import Tokenizer, load_tokenizer, train_tokenizer
+from model.encoder import EncoderConfig
+from model.huggingface import load_config, packaged_teacher
+from model.training.checks import TrainingError
+from model.training.recipe import DataRecipe, Recipe, TeacherRecipe
+from model.training.run import TOKENIZER, RunFolder
+from model.vote import check_labels
+
+PACKAGED = "packaged"
+FEWEST = 8
+TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
+_WORD = re.compile(r"\w")
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """The data of a run, the tokenizer of its students and, where there is a teacher, its folder and its tokenizer."""
+
+    dataset: Dataset
+    tokenizer: Tokenizer
+    teacher_folder: Path | None = None
+    teacher_tokenizer: Tokenizer | None = None
+
+
+def read_inputs(recipe: Recipe, folder: Path, glue: Path | None = None) -> Inputs:
+    """Return what a recipe reads; the tokenizer is made from the training set, unless the run's folder has it."""
+    dataset = read_data(recipe.data, glue)
+    path = folder / TOKENIZER
+    if path.is_file():
+        tokenizer = Tokenizer.from_bytes(path.read_bytes())
+    else:
+        texts = (*dataset.train.texts, *(dataset.train.pairs or ()))
+        tokenizer = train_tokenizer(texts, recipe.data.vocabulary)
+    if recipe.teacher is None:
+        return Inputs(dataset, tokenizer)
+    source = teacher_folder(recipe.teacher)
+    own = load_tokenizer(_tokenizer_file(source))
+    _check_teacher(recipe.teacher, load_config(source), own, dataset)
+    return Inputs(dataset, tokenizer, source, own)
+
+
+def read_data(recipe: DataRecipe, glue: Path | None = None) -> Dataset:
+    """Return the data of a recipe, from which something can be learned, and whose classes a network can name."""
+    dataset = shortened(load(recipe.set, glue=glue, columns=recipe.columns), recipe.examples)
+    check_labels(dataset.task.labels, len(dataset.task.labels))
+    train = dataset.train
+    for holds, expected, found in (
+        (len(train) >= FEWEST, f"at least {FEWEST} examples to train on", f"{len(train)}"),
+        (len(np.unique(train.labels)) > 1, "examples of more than one label to train on", "of one alone"),
+        (any(map(_WORD.search, train.texts)), "texts with words to train on", "signs alone"),
+    ):
+        if not holds:
+            raise TrainingError(f"{dataset.name}: must be {expected}, not {found}")
+    if recipe.pool_key is not None and dataset.task.pairs:
+        what = f"must be 0 for {dataset.name}, a task of pairs, which make no pool"
+        raise TrainingError(f"data.{recipe.pool_key}: {what}")
+    return dataset
+
+
+def settle(folder: RunFolder, inputs: Inputs) -> None:
+    """Record what a run reads in its folder; data that are not those that the run began with are refused."""
+    folder.settle(dataset=inputs.dataset.name, dataset_digest=inputs.dataset.digest)
+    if not (folder.path / TOKENIZER).exists():
+        folder.write(TOKENIZER, inputs.tokenizer.to_bytes())
+
+
+def shortened(dataset: Dataset, examples: int) -> Dataset:
+    """Return a data set with at most so many training examples, its first ones; 0 for all."""
+    if not examples or examples >= len(dataset.train):
+        return dataset
+    return dataclasses.replace(dataset, train=dataset.train.take(np.arange(examples)))
+
+
+def teacher_folder(recipe: TeacherRecipe) -> Path:
+    """Return where the teacher's encoder is."""
+    return packaged_teacher() if recipe.source == PACKAGED else Path(recipe.source)
+
+
+def _check_teacher(recipe: TeacherRecipe, config: EncoderConfig, tokenizer: Tokenizer, dataset: Dataset) -> None:
+    """Refuse a teacher that cannot read what its tokenizer makes of the data."""
+    require_integer("teacher.limit", recipe.limit, 4, config.positions)
+    if tokenizer.size > config.vocabulary:
+        expected = f"a tokenizer of at most {config.vocabulary} pieces, as the encoder has"
+        raise TrainingError(f"teacher.source: must have {expected}, not {tokenizer.size}")
+    if dataset.task.pairs and config.types < 2:
+        raise TrainingError(f"teacher.source: must have 2 token types for {dataset.name}, a task of pairs, not 1")
+
+
+def _tokenizer_file(folder: Path) -> Path:
+    return next((folder / name for name in TOKENIZER_FILES if (folder / name).exists()), folder / TOKENIZER_FILES[0])

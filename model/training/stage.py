@@ -1,0 +1,199 @@
+"""One stage of training: a loop that can stop at any step and go on to the same bits.
+
+What a step does is a function of the weights, the optimizer, torch's random state and the step's number alone: batches
+and dropped words are drawn from generators seeded by (seed, epoch) and (seed, step). So a checkpoint of those, and
+nothing else, resumes a stage exactly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from model.data.batches import length_batches, ordered_batches
+from model.training.checkpoint import Checkpoint, CheckpointError, load_into
+from model.training.checks import TrainingError
+from model.training.corpus import Batch, Corpus, make_batch, make_dropped_batch
+from model.training.losses import TOTAL, Loss
+from model.training.optimizer import Optimizer
+from model.training.plan import StagePlan
+
+EVALUATION_BATCH = 128
+LOGS = 50
+_MEMORY = 0.9
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Sampling:
+    """Which sentences an epoch shows, each once by default, and the weights of their losses, 1 by default."""
+
+    draw: Callable[[int], Indices] | None = None
+    weights: NDArray[np.float64] | None = None
+
+
+@dataclass
+class Stage:
+    """The training of one module by one plan, with everything that it needs.
+
+    `draw` gives the sentences of an epoch, some perhaps more than once; without it each comes once.
+    """
+
+    name: str
+    module: nn.Module
+    plan: StagePlan
+    corpus: Corpus
+    loss: Loss
+    score: Callable[[], float]
+    seed: int
+    device: str = "cpu"
+    draw: Callable[[int], Indices] | None = None
+    step: int = 0
+    best_score: float = -math.inf
+    best: dict[str, Tensor] = field(default_factory=dict)
+    averages: dict[str, float] = field(default_factory=dict)
+
+    def begin(self) -> None:
+        """Make ready for step 0."""
+        torch.manual_seed(self.seed)
+        self.module.to(self.device)
+        self._optimizer = Optimizer(self.module, self.plan, self.steps)
+        self._epoch = -1
+        self._batches: list[Indices] = []
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches that show as many sentences as there are."""
+        return -(-len(self.corpus) // self.plan.batch)
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole stage."""
+        return max(1, round(self.plan.epochs * self.steps_per_epoch))
+
+    def run_step(self) -> None:
+        """Train on the next batch."""
+        self.module.train()
+        batch = self._batch()
+        with torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=self.plan.bfloat16):
+            total, parts = self.loss(self.module, batch)
+        if not math.isfinite(parts[TOTAL]):
+            found = f"not {parts[TOTAL]}; lower rate, or clip more"
+            raise TrainingError(f"{self.name}: the loss must be finite at step {self.step}, {found}")
+        self._optimizer.step(total, self.step)
+        for name, value in parts.items():
+            self.averages[name] = _MEMORY * self.averages.get(name, value) + (1 - _MEMORY) * value
+        self.step += 1
+
+    def check_is_due(self) -> bool:
+        """Return whether the dev score is to be taken after the step just made."""
+        every = max(1, self.steps_per_epoch // self.plan.checks_per_epoch)
+        return self.step % every == 0 or self.step == self.steps
+
+    def log_is_due(self) -> bool:
+        """Return whether the losses are to be recorded after the step just made."""
+        return self.step % max(1, self.steps // LOGS) == 0 or self.check_is_due()
+
+    def check(self) -> float:
+        """Take the dev score and keep the weights if it is the best so far."""
+        score = self.score()
+        if score > self.best_score:
+            self.best_score = score
+            if self.plan.keep == "best":
+                self.best = {name: tensor.detach().clone() for name, tensor in self.module.state_dict().items()}
+        return score
+
+    def finish(self) -> None:
+        """Leave the module with the weights that the plan keeps."""
+        if self.best:
+            load_into(self.module, self.best, self.name)
+        self.module.eval()
+        for name, tensor in self.module.state_dict().items():
+            if not torch.isfinite(tensor).all():
+                raise TrainingError(f"{self.name}: {name} must be finite after training, not NaN; lower rate")
+
+    def checkpoint(self) -> Checkpoint:
+        """Return everything that the next step depends on."""
+        tensors = {f"module.{name}": tensor for name, tensor in self.module.state_dict().items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
+        tensors |= {f"optimizer.{name}": tensor for name, tensor in self._optimizer.state().items()}
+        tensors["random.cpu"] = torch.get_rng_state()
+        if self.device.startswith("cuda"):
+            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        score = self.best_score if math.isfinite(self.best_score) else None
+        data = {"stage": self.name, "step": self.step, "best_score": score, "averages": self.averages}
+        return Checkpoint(tensors, data)
+
+    def restore(self, checkpoint: Checkpoint, where: str) -> None:
+        """Go on from a checkpoint of this stage."""
+        data = checkpoint.data
+        if data.get("stage") != self.name:
+            raise CheckpointError(f"{where}: must be of stage {self.name}, not {data.get('stage')!r:.80}")
+        parts: dict[str, dict[str, Tensor]] = {"module": {}, "best": {}, "optimizer": {}, "random": {}}
+        for name, tensor in checkpoint.tensors.items():
+            part, _, rest = name.partition(".")
+            parts[part][rest] = tensor
+        load_into(self.module, parts["module"], where)
+        self.best = {name: tensor.to(self.device) for name, tensor in parts["best"].items()}
+        self._optimizer.restore(parts["optimizer"])
+        torch.set_rng_state(parts["random"]["cpu"])
+        if "cuda" in parts["random"] and self.device.startswith("cuda"):
+            torch.cuda.set_rng_state(parts["random"]["cuda"], self.device)
+        self.step, self.averages = data["step"], data["averages"]
+        self.best_score = -math.inf if data["best_score"] is None else data["best_score"]
+
+    def _batch(self) -> Batch:
+        epoch, place = divmod(self.step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            self._batches, self._epoch = self._draw_batches(epoch), epoch
+        index, drop = self._batches[place], self.plan.word_drop
+        if drop:
+            return make_dropped_batch(self.corpus, index, self.device, drop, self.seed, self.step)
+        return make_batch(self.corpus, index, self.device)
+
+    def _draw_batches(self, epoch: int) -> list[Indices]:
+        lengths = self.corpus.lengths
+        if self.draw is None:
+            return length_batches(lengths, self.plan.batch, self.seed, epoch)
+        drawn = self.draw(epoch)
+        return [drawn[places] for places in length_batches(lengths[drawn], self.plan.batch, self.seed, epoch)]
+
+
+def stage_seed(seed: int, name: str) -> int:
+    """Return the seed of one stage of a run: two stages draw different batches and dropouts."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest()[:4], "little") >> 1
+
+
+@torch.no_grad()
+def predict(
+    module: nn.Module,
+    corpus: Corpus,
+    device: str = "cpu",
+    *,
+    bfloat16: bool = False,
+    hear: Callable[[int], None] | None = None,
+) -> NDArray[np.float32]:
+    """Return the logits [sentences, classes] of a corpus, in its own order: no sentence is left out."""
+    module.eval()
+    parts: list[tuple[Indices, Any]] = []
+    done = 0
+    for index in ordered_batches(corpus.lengths, EVALUATION_BATCH):
+        batch = make_batch(corpus, index, device)
+        with torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=bfloat16):
+            logits = module(batch.ids, batch.mask, batch.types).logits.float()
+        parts.append((index, logits.cpu().numpy()))
+        done += len(index)
+        if hear is not None:
+            hear(done)
+    rows = np.empty((len(corpus), parts[0][1].shape[1]), np.float32)
+    for index, found in parts:
+        rows[index] = found
+    return rows

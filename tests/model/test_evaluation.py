@@ -1,0 +1,124 @@
+"""Figures of a network: each is what a slow count gives."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from model.data.dataset import DataError, Split, Task
+from model.data.metrics import mcc, pearson
+from model.evaluation import Evaluation, evaluate_split, figures, interval, is_cut, read_text, tokenizer_of
+from model.integer import IntegerNetwork
+from model.network import Network
+
+Refused = Callable[..., str]
+CLASSES = Task("t", ("a", "b", "c"), ("accuracy", "macro_f1"))
+
+
+@pytest.fixture
+def voted() -> tuple[Evaluation, Split]:
+    rng = np.random.default_rng(1)
+    logits = rng.integers(-50, 50, (3, 200, 3))
+    contributions = logits * np.array([3, 2, 1])[:, None, None]
+    run = rng.integers(1, 4, 200)
+    labels = rng.integers(0, 3, 200)
+    split = Split(("x",) * 200, None, labels)
+    return Evaluation(logits, contributions, contributions.sum(0), run), split
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    import torch
+
+    from model.data.wordpiece import train_tokenizer
+    from model.lowering import Calibration, export_ensemble
+    from model.member import Member
+    from model.shape import Shape
+
+    tokenizer = train_tokenizer(["the quick brown fox jumps over a lazy dog and a lovely film"] * 3, 100)
+    torch.manual_seed(1)
+    members = [Member(Shape(tokenizer.size, 2, layers=1, hidden=16, heads=2, positions=12)) for _ in range(2)]
+    ids = torch.randint(0, tokenizer.size, (8, 9))
+    for member in members:
+        member.train()
+        member(ids, torch.ones_like(ids, dtype=torch.bool))
+    return export_ensemble(members, calibration=Calibration(ids.tolist()), tokenizer=tokenizer.to_bytes())
+
+
+class TestFigures:
+    def test_they_are_counted(self, voted: tuple[Evaluation, Split]) -> None:
+        found, split = voted
+        report = figures(CLASSES, split, found)
+        for count in (1, 2, 3):
+            totals = found.contributions[:count].sum(0)
+            assert report["prefix_accuracy"][count - 1] == (totals.argmax(1) == split.labels).mean()
+            own = found.logits[count - 1].argmax(1)
+            assert report["member_accuracy"][count - 1] == (own == split.labels).mean()
+        assert report["accuracy"] == report["metrics"]["accuracy"] == report["prefix_accuracy"][-1]
+        assert report["expected_members"] == found.members_run.mean()
+        assert report["majority_accuracy"] == np.bincount(split.labels).max() / 200
+        assert (report["examples"], report["members"], report["metric"]) == (200, 3, "accuracy")
+        assert set(report["metrics"]) == {"accuracy", "macro_f1"}
+
+    def test_scores(self) -> None:
+        rng = np.random.default_rng(2)
+        logits = rng.integers(-500, 500, (2, 50, 1))
+        found = Evaluation(logits, logits * 3, (logits * 3).sum(0), np.full(50, 2))
+        labels = rng.random(50).astype(np.float32)
+        report = figures(Task("t", (), ("pearson",), score_range=(0.0, 1.0)), Split(("x",) * 50, None, labels), found)
+        assert report["accuracy"] == pearson(logits.sum((0, 2)) * 3.0, labels)
+        assert report["majority_accuracy"] is None
+        assert report["member_accuracy"][0] == pearson(logits[0, :, 0].astype(float), labels)
+
+
+class TestInterval:
+    def test_of_an_accuracy(self) -> None:
+        labels = np.array([0, 1] * 100)
+        predictions = np.where(np.arange(200) < 150, labels, 1 - labels)
+        low, high = interval("accuracy", predictions, labels)
+        assert 0.68 < low < 0.72
+        assert 0.78 < high < 0.82
+        assert interval("accuracy", labels, labels) == [1.0, 1.0]
+
+    def test_of_another_metric(self) -> None:
+        rng = np.random.default_rng(3)
+        labels = rng.integers(0, 2, 300)
+        predictions = np.where(rng.random(300) < 0.8, labels, 1 - labels)
+        low, high = interval("mcc", predictions, labels)
+        assert low < mcc(predictions, labels) < high
+        assert interval("mcc", predictions, labels) == [low, high]
+        assert 0.1 < high - low < 0.25
+
+
+class TestNetwork:
+    def test_rows_are_in_the_order_of_the_split(self, network: Network) -> None:
+        texts = tuple(" ".join(["lovely film dog quick"[: 3 + number % 17]] * (1 + number % 3)) for number in range(40))
+        heard: list[int] = []
+        found = evaluate_split(network, Split(texts, None, np.zeros(40, np.int64)), hear=heard.append)
+        encoded = tokenizer_of(network).encode(texts, limit=12)
+        for place in range(40):
+            alone = IntegerNetwork(network).run([encoded.ids[place]])
+            assert np.array_equal(found.logits[:, place], alone.logits[:, 0])
+            assert np.array_equal(found.contributions[:, place], alone.contributions[:, 0])
+            assert np.array_equal(found.totals[place], alone.totals[0])
+            assert found.members_run[place] == alone.members_run[0]
+        assert found.predictions().tolist() == found.totals.argmax(1).tolist()
+        assert heard == [40]
+
+    def test_one_text(self, network: Network) -> None:
+        encoded = tokenizer_of(network).encode(["a lovely film"], limit=12)
+        assert np.array_equal(
+            read_text(network, "a lovely film").totals, IntegerNetwork(network).run(encoded.ids).totals
+        )
+        pair = tokenizer_of(network).encode(["a film"], ["lovely"], limit=12)
+        expected = IntegerNetwork(network).run(pair.ids, pair.types)
+        assert np.array_equal(read_text(network, "a film", "lovely").totals, expected.totals)
+
+    @pytest.mark.parametrize(("text", "cut"), [("a film", False), ("a " * 10, False), ("a " * 11, True)])
+    def test_what_is_cut(self, text: str, cut: bool, network: Network) -> None:
+        assert is_cut(network, text) is cut
+
+    @pytest.mark.parametrize("text", ["", " ", "x" * 100_001, "a\0b"])
+    def test_a_text_that_is_none(self, text: str, network: Network, refused: Refused) -> None:
+        assert refused(DataError, read_text, network, text).startswith("text: must be ")
+        assert refused(DataError, read_text, network, "a film", text).startswith("second text: must be ")

@@ -1,0 +1,56 @@
+"""A task that a tiny network learns in a second, and a recipe for it."""
+
+import csv
+import random
+from pathlib import Path
+from typing import Any
+
+GOOD = ["lovely", "bright", "warm", "clever", "funny", "moving", "gentle", "superb", "honest", "rich"]
+BAD = ["dreary", "clumsy", "cold", "stupid", "boring", "shallow", "cruel", "awful", "fake", "poor"]
+FILLER = ["film", "story", "actor", "scene", "plot", "music", "ending", "script", "camera", "voice"]
+
+
+def sentence(rng: random.Random, words: list[str]) -> str:
+    """Return a sentence of four to nine words, two of them telling."""
+    chosen = rng.sample(FILLER, rng.randint(2, 7)) + rng.sample(words, 2)
+    rng.shuffle(chosen)
+    return " ".join(chosen)
+
+
+def write_rows(path: Path, header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Path:
+    """Write a CSV file."""
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return path
+
+
+def write_texts(path: Path) -> Path:
+    """Write sentences of two classes."""
+    rng = random.Random(1)
+    rows = [(sentence(rng, (BAD, GOOD)[i % 2]), ("bad", "good")[i % 2]) for i in range(160)]
+    return write_rows(path, ("text", "label"), rows)
+
+
+def few_steps(texts: Path) -> dict[str, Any]:
+    """Return a recipe of fifteen steps in five stages."""
+    data = tiny_recipe(texts)
+    for section in (*data["chain"], data["ensemble"]):
+        section |= {"epochs": 1, "batch": 40}
+    return data
+
+
+def tiny_recipe(texts: Path) -> dict[str, Any]:
+    """Return a recipe of four short stages, as plain data that a test may change."""
+    return {
+        "name": "tiny",
+        "seed": 3,
+        "data": {"set": str(texts), "limit": 12, "vocabulary": 100},
+        "shape": {"layers": 1, "hidden": 16, "heads": 2},
+        "chain": [
+            {"name": "float", "precision": "32-32-32", "epochs": 2, "batch": 16, "rate": 0.005},
+            {"name": "w1a2", "precision": "1-1-2", "epochs": 1, "batch": 16, "rate": 0.005},
+            {"name": "w1a1", "precision": "1-1-1", "epochs": 1, "batch": 16, "rate": 0.005},
+        ],
+        "ensemble": {"members": 2, "epochs": 1, "batch": 16, "rate": 0.005},
+        "calibration": 16,
+    }

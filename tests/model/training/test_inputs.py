@@ -1,0 +1,83 @@
+"""What a run reads, and what is refused before anything is written."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from model.checks import NetworkError
+from model.training.checks import TrainingError
+from model.training.inputs import Inputs, read_data, read_inputs, settle
+from model.training.recipe import DataRecipe, Recipe
+from model.training.run import TOKENIZER, RunFolder
+from tests.model.training.recipes import BAD, GOOD, sentence, write_rows
+
+Refused = Callable[..., str]
+
+
+class TestInputs:
+    def test_the_tokenizer_is_learned_once(self, plain: dict[str, Any], tmp_path: Path) -> None:
+        recipe = Recipe.from_dict(plain)
+        made = read_inputs(recipe, tmp_path / "run")
+        assert made.tokenizer.size <= 100
+        assert (made.teacher_folder, made.teacher_tokenizer) == (None, None)
+        with RunFolder(tmp_path / "run", recipe, resume=False) as folder:
+            settle(folder, made)
+            assert (folder.path / TOKENIZER).read_bytes() == made.tokenizer.to_bytes()
+        assert read_inputs(recipe, tmp_path / "run").tokenizer.digest == made.tokenizer.digest
+
+    def test_a_teacher_has_its_own(self, taught: dict[str, Any], teacher_folder: Path, tmp_path: Path) -> None:
+        made: Inputs = read_inputs(Recipe.from_dict(taught), tmp_path)
+        assert made.teacher_folder == teacher_folder
+        assert made.teacher_tokenizer is not None
+        assert made.teacher_tokenizer.size > made.tokenizer.size
+
+    def test_a_teacher_that_reads_less(self, taught: dict[str, Any], tmp_path: Path, refused: Refused) -> None:
+        taught["teacher"]["limit"] = 33
+        message = refused(NetworkError, read_inputs, Recipe.from_dict(taught), tmp_path)
+        assert message == "teacher.limit: must be an integer from 4 to 32, not 33"
+
+    def test_a_teacher_with_another_tokenizer(
+        self, taught: dict[str, Any], teacher_folder: Path, tmp_path: Path, refused: Refused
+    ) -> None:
+        own = tmp_path / "teacher"
+        own.mkdir()
+        for name in ("config.json", "model.safetensors", "vocab.txt"):
+            (own / name).write_bytes((teacher_folder / name).read_bytes())
+        with (own / "vocab.txt").open("a") as file:
+            file.write("onemorepiece\n")
+        taught["teacher"]["source"] = str(own)
+        message = refused(TrainingError, read_inputs, Recipe.from_dict(taught), tmp_path)
+        count = len((teacher_folder / "vocab.txt").read_text().splitlines())
+        expected = f"a tokenizer of at most {count} pieces, as the encoder has, not {count + 1}"
+        assert message == f"teacher.source: must have {expected}"
+
+
+class TestData:
+    def rows(self, path: Path, labels: tuple[str, str], count: int = 60) -> Path:
+        rng = random.Random(1)
+        rows = [(f"{sentence(rng, (BAD, GOOD)[i % 2])} {i}", labels[i % 2]) for i in range(count)]
+        return write_rows(path, ("text", "label"), rows)
+
+    def test_too_few(self, texts: Path, refused: Refused) -> None:
+        message = refused(TrainingError, read_data, DataRecipe(str(texts), examples=7))
+        assert message == "texts: must be at least 8 examples to train on, not 7"
+
+    def test_one_label(self, tmp_path: Path, refused: Refused) -> None:
+        folder = tmp_path / "own"
+        folder.mkdir()
+        self.rows(folder / "train.csv", ("good", "good"))
+        self.rows(folder / "test.csv", ("good", "bad"), 8)
+        message = refused(TrainingError, read_data, DataRecipe(str(folder)))
+        assert message == "own: must be examples of more than one label to train on, not of one alone"
+
+    def test_no_words(self, tmp_path: Path, refused: Refused) -> None:
+        rows = [("!?" * (number + 1), ("good", "bad")[number % 2]) for number in range(90)]
+        path = write_rows(tmp_path / "signs.csv", ("text", "label"), rows)
+        message = refused(TrainingError, read_data, DataRecipe(str(path)))
+        assert message == "signs: must be texts with words to train on, not signs alone"
+
+    def test_names_of_classes(self, tmp_path: Path, refused: Refused) -> None:
+        path = self.rows(tmp_path / "own.csv", ("good", "b" * 101))
+        message = refused(NetworkError, read_data, DataRecipe(str(path)))
+        assert message.startswith("labels[0]: must be a text of 1 to 100 printable characters, not 'bbb")

@@ -1,0 +1,159 @@
+"""Students: what they read, who teaches them, where each one starts."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from model.member import Member
+from model.training.runner import Runner
+from model.training.stage import Stage, predict
+from model.training.students import Students
+
+Make = Callable[..., Students]
+
+
+class Seen:
+    """The stages that a runner would train; nothing is trained."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.stages: dict[str, Stage] = {}
+
+        def train(_runner: Runner, stage: Stage) -> None:
+            self.stages[stage.name] = stage
+            member: Any = stage.module
+            ids = torch.randint(0, 60, (4, 6), generator=torch.Generator().manual_seed(1))
+            member.train()
+            member(ids, torch.ones_like(ids, dtype=torch.bool))
+            member.eval()
+
+        monkeypatch.setattr(Runner, "train", train)
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
+    return Seen(monkeypatch)
+
+
+class TestCorpora:
+    def test_without_a_teacher(self, students: Make) -> None:
+        corpora = students().corpora
+        assert corpora.train_pool is corpora.train
+        assert corpora.train.teacher_logits is None
+        assert corpora.teacher_test is None
+        assert corpora.train.lengths.max() <= 12
+
+    def test_with_a_teacher_and_a_pool(self, taught: dict[str, Any], students: Make) -> None:
+        made = students(taught)
+        train, pooled = made.corpora.train, made.corpora.train_pool
+        assert len(pooled) == 2 * len(train) + 20
+        assert pooled.labels[: len(train)].tolist() == made.dataset.train.labels.tolist()
+        assert set(pooled.labels[len(train) :].tolist()) == {-1}
+        assert pooled.teacher_logits is not None
+        assert pooled.teacher_logits.shape == (len(pooled), 2)
+        assert np.array_equal(pooled.teacher_logits[: len(train)], train.teacher_logits)
+        assert made.corpora.teacher_test is not None
+
+    def test_a_plan_says_whether_the_pool_is_read(self, taught: dict[str, Any], students: Make) -> None:
+        made = students(taught)
+        plan = made.recipe.chain[0].plan
+        assert made.corpus(plan) is made.corpora.train_pool
+        assert made.corpus(plan.replace(pool=False)) is made.corpora.train
+
+
+class TestChain:
+    def test_each_step_starts_from_the_one_before(self, students: Make, seen: Seen) -> None:
+        made = students()
+        members = [made.run_step(step) for step in made.recipe.chain]
+        assert list(made.made) == list(seen.stages) == ["float", "w1a2", "w1a1"]
+        weights = [member.layers[0].attention.query.weight for member in members]  # type: ignore[union-attr]
+        assert torch.equal(weights[0], weights[1])
+        assert torch.equal(weights[1], weights[2])
+        assert [member.shape.precision.label for member in members] == ["32-32-32", "1-1-2", "1-1-1"]
+        assert made.full_precision() is members[0]
+
+    def test_fresh_is_fresh(self, plain: dict[str, Any], students: Make, seen: Seen) -> None:
+        plain["chain"][1]["start"] = "fresh"
+        made = students(plain)
+        one, two = made.run_step(made.recipe.chain[0]), made.run_step(made.recipe.chain[1])
+        assert not torch.equal(one.classifier.weight, two.classifier.weight)
+
+    def test_no_step_of_full_precision(self, plain: dict[str, Any], students: Make, seen: Seen) -> None:
+        plain["chain"] = plain["chain"][1:]
+        made = students(plain)
+        for step in made.recipe.chain:
+            made.run_step(step)
+        assert made.full_precision() is None
+
+    def test_words_come_from_the_teacher(self, taught: dict[str, Any], students: Make) -> None:
+        made = students(taught)
+        one, other = (made.fresh(made.recipe.chain[0].precision, seed) for seed in (1, 2))
+        known = made.tokenizer.vocabulary.index("film")
+        words = [member.embedding.words.weight for member in (one, other)]
+        assert torch.equal(words[0][known], words[1][known])
+        assert not torch.equal(one.classifier.weight, other.classifier.weight)
+
+    def test_a_ternary_step_is_split(self, plain: dict[str, Any], students: Make, seen: Seen) -> None:
+        plain["chain"] = [
+            {"name": "ternary", "precision": "2-1-2"},
+            {"name": "split", "precision": "1-1-2", "split": True, "teacher": "none"},
+        ]
+        made = students(plain)
+        one, two = made.run_step(made.recipe.chain[0]), made.run_step(made.recipe.chain[1])
+        ids = torch.randint(0, 60, (3, 6))
+        mask = torch.ones_like(ids, dtype=torch.bool)
+        assert torch.allclose(one(ids, mask).logits, two(ids, mask).logits, atol=1e-4)
+
+
+class TestTeaching:
+    def test_an_earlier_student_is_asked_once(
+        self, students: Make, seen: Seen, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = students()
+        one = made.run_step(made.recipe.chain[0])
+        made.run_step(made.recipe.chain[1])
+        said = seen.stages["w1a2"].corpus.teacher_logits
+        assert said is not None
+        assert np.array_equal(said, predict(one, made.corpora.train))
+        assert made.runner.folder.finished("labels-float-train") is not None
+        monkeypatch.setattr(Runner, "predict", None)
+        made.run_step(made.recipe.chain[1])
+
+    def test_the_teacher_of_the_run(self, taught: dict[str, Any], students: Make, seen: Seen) -> None:
+        made = students(taught)
+        made.run_step(made.recipe.chain[0])
+        assert seen.stages["float"].corpus is made.corpora.train_pool
+
+    def test_features_need_the_teacher_itself(self, plain: dict[str, Any], students: Make, seen: Seen) -> None:
+        plain["chain"][1]["losses"] = {"hidden": 1, "attention": 1, "logits": 1}
+        made = students(plain)
+        made.run_step(made.recipe.chain[0])
+        made.run_step(made.recipe.chain[1])
+        stage = seen.stages["w1a2"]
+        assert stage.corpus is made.corpora.train
+        stage.begin()
+        stage.run_step()
+        assert set(stage.averages) == {"total", "hidden", "attention", "logits"}
+
+    def test_nobody(self, plain: dict[str, Any], students: Make, seen: Seen) -> None:
+        plain["chain"][1]["teacher"] = "none"
+        made = students(plain)
+        made.run_step(made.recipe.chain[0])
+        made.run_step(made.recipe.chain[1])
+        assert seen.stages["w1a2"].corpus is made.corpora.train
+        assert seen.stages["w1a2"].plan.losses == {"label": 1.0}
+
+    def test_seeds_of_steps_differ(self, students: Make, seen: Seen) -> None:
+        made = students()
+        for step in made.recipe.chain:
+            made.run_step(step)
+        assert len({stage.seed for stage in seen.stages.values()}) == 3
+
+
+def test_scores_are_those_of_the_task(students: Make) -> None:
+    made = students()
+    member: Member = made.fresh(made.recipe.chain[0].precision, 1)
+    right = predict(member, made.corpora.dev).argmax(1) == made.corpora.dev.labels
+    assert made.score(member, made.corpora.dev) == right.mean()
