@@ -109,11 +109,14 @@ class FeedForwardBlock(nn.Module):
     def _value(self, node: Node, x: Tensor) -> Tensor:
         if node.name == "x":
             return x
-        values = [self._value(argument, x) for argument in node.arguments]
         if node.name in ("linear1", "linear2"):
-            source: Any = self.get_submodule(f"{node.name}_in")
-            y: Tensor = self.get_submodule(node.name)(source.units(values[0]), source.positive_alpha())
+            (inner,) = node.arguments
+            relu = inner.name == "relu"
+            value = self._value(inner.arguments[0] if relu else inner, x)
+            pair = self.get_submodule(f"{node.name}_in"), self.get_submodule(node.name)
+            (y,) = project(value, [pair], relu=relu)
             return y
+        values = [self._value(argument, x) for argument in node.arguments]
         return FUNCTIONS[node.name](*values) if len(values) == 1 else combine(node.name, *values)
 
 
@@ -168,8 +171,8 @@ class Member(nn.Module):
             hidden.append(x)
             scores.append(layer_scores)
             projections.append(layer_projections)
-        pooled = torch.tanh(self.pooler(self.pooler_in.units(x[:, 0]), self.pooler_in.positive_alpha()))
-        logits = self.classifier(self.dropout(pooled))
+        (pooled,) = project(x[:, 0], [(self.pooler_in, self.pooler)])
+        logits = self.classifier(self.dropout(torch.tanh(pooled)))
         return MemberOutput(logits, tuple(hidden), tuple(scores), tuple(projections))
 
 

@@ -39,7 +39,7 @@ def make_pool(
     if recipe.splice:
         pool += splice(texts, recipe.splice, seed=seed)
     if recipe.unlabelled:
-        found = unlabelled([recipe.set], glue=glue, columns=recipe.columns)
+        found = unlabelled([recipe.set], glue=glue, columns=recipe.columns, sources=recipe.sources)
         order = random_numbers(seed, 0, _UNLABELLED).permutation(len(found))
         pool += [found[place] for place in order[: recipe.unlabelled]]
     return tuple(pool)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from model.checks import NetworkError, refuse, require, require_choice, require_integer
+from model.data.pool import POOL
 from model.data.userfile import Columns
 from model.shape import ACTIVATION_BITS, Precision, Shape
 from model.training.chain import NONE, TEACHER, Step, names_of, read_chain, step_entry
@@ -25,6 +26,7 @@ STARTS = ("warm", "fresh")
 REGIMES = ("none", "logits", "two-stage")
 VOTES = ("soft", "hard")
 POOLINGS = ("first", "mean")
+POOL_SOURCES = tuple(source.name for source in POOL)
 SECTIONS = ("name", "seed", "data", "teacher", "shape", "chain", "ensemble", "calibration")
 MAX_SEED = 2**31 - 1
 FEATURES_RATE = 2.5
@@ -43,9 +45,13 @@ class DataRecipe:
     replace: int = 0
     splice: int = 0
     unlabelled: int = 0
+    sources: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         require_text("data.set", self.set)
+        legal = isinstance(self.sources, (list, tuple)) and all(source in POOL_SOURCES for source in self.sources)
+        require(legal, "data.sources", f"a list of {', '.join(POOL_SOURCES)}", self.sources)
+        object.__setattr__(self, "sources", tuple(self.sources))
         require_integer("data.limit", self.limit, 4, 512)
         require_integer("data.vocabulary", self.vocabulary, 64, 65536)
         require_integer("data.replace", self.replace, 0, 100)

@@ -37,7 +37,7 @@ def test_parts_stand_one_after_the_other(dataset: Dataset, monkeypatch: pytest.M
         return found
 
     monkeypatch.setattr(pool, "unlabelled", unlabelled)
-    recipe = DataRecipe("rt", replace=2, splice=7, unlabelled=5)
+    recipe = DataRecipe("rt", replace=2, splice=7, unlabelled=5, sources=("films",))
     neighbours = {"lovely": ("gentle", "superb"), "film": ("movie",)}
     made = make_pool(recipe, dataset, neighbours, 1)
     count = len(dataset.train)
@@ -48,7 +48,7 @@ def test_parts_stand_one_after_the_other(dataset: Dataset, monkeypatch: pytest.M
     assert set(made[-5:]) <= set(found)
     assert made == make_pool(recipe, dataset, neighbours, 1)
     assert made != make_pool(recipe, dataset, neighbours, 2)
-    assert asked[0] == (["rt"], {"glue": None, "columns": None})
+    assert asked[0] == (["rt"], {"glue": None, "columns": None, "sources": ("films",)})
 
 
 def test_pairs_make_none(pairs: Path, refused: Refused) -> None:
