@@ -158,6 +158,8 @@ def export(folder: Path, target: Path, options: VoteOptions | None, *, glue: Pat
     recipe = _recorded_recipe(folder)
     if recipe is None:
         raise CommandError(f"{folder}: must be the folder of a run, not one without recipe.json")
+    if target.resolve().is_relative_to(folder.resolve()):
+        raise CommandError(f"{target}: must be outside the run's folder, whose files belong to the run")
     with RunFolder(folder, recipe, resume=True) as run:
         network, dataset = export_again(run, options, glue)
     found = figures(dataset.task, dataset.test, evaluate_split(network, dataset.test))

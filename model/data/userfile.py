@@ -112,9 +112,9 @@ def _files(path: Path) -> dict[str, Path]:
 
 
 def _check_columns(where: str, record: Record, columns: Columns) -> None:
-    for option, name in (("--text", columns.text), ("--label", columns.label)):
+    for option, name in (("text", columns.text), ("label", columns.label)):
         if name not in record:
-            hint = nearest(name, tuple(record)) or f"; name the column with {option}"
+            hint = nearest(name, tuple(record)) or f"; say --columns {option}=NAME, or data.columns in a recipe"
             refuse(where, f"a record with {show(name)}", show(list(record)), hint)
 
 
@@ -133,7 +133,7 @@ def _task(path: Path, examples: Sequence[Example], columns: Columns) -> Task:
     if columns.score_range is not None:
         return Task(path.stem, (), ("pearson", "spearman"), paired, columns.score_range)
     labels = columns.labels or tuple(sorted({example.label for example in examples}))
-    hint = "; name the label column with --label"
+    hint = "; say --columns label=NAME, or data.columns in a recipe"
     where, expected = f"{printable(path)}: {columns.label}", f"from 2 to {MAX_CLASSES} different labels"
     require(2 <= len(labels) <= MAX_CLASSES, where, expected, len(labels), hint)
     return Task(path.stem, labels, ("accuracy",), paired)

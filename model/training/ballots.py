@@ -45,6 +45,9 @@ def revote(network: Network, weights: Sequence[float], sentences: Encoded, optio
     fractions = [int(text) for text in network.provenance.get("logit_fractions", "").split()]
     require(len(fractions) == len(network.members), "network", "of an export, which states its logits", fractions)
     vote = options.vote or cast(Vote, network.vote)
+    mean = network.vote == "mean"
+    expected = "mean for a regression, and soft or hard for classes"
+    require((vote == "mean") == mean, "vote", expected, vote)
     kept, own = list(network.members[:count]), list(weights[:count])
     logits = _logits(network, sentences)[:count]
     fraction = MEAN_FRACTION if vote == "mean" else 0

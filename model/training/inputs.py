@@ -73,7 +73,13 @@ def read_data(recipe: DataRecipe, glue: Path | None = None) -> Dataset:
 
 def settle(folder: RunFolder, inputs: Inputs) -> None:
     """Record what a run reads in its folder; data that are not those that the run began with are refused."""
-    folder.settle(dataset=inputs.dataset.name, dataset_digest=inputs.dataset.digest)
+    teacher = inputs.teacher_tokenizer
+    folder.settle(
+        dataset=inputs.dataset.name,
+        dataset_digest=inputs.dataset.digest,
+        tokenizer_digest=inputs.tokenizer.digest,
+        teacher_tokenizer_digest=None if teacher is None else teacher.digest,
+    )
     if not (folder.path / TOKENIZER).exists():
         folder.write(TOKENIZER, inputs.tokenizer.to_bytes())
 

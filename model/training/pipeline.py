@@ -70,6 +70,7 @@ def begin(folder: RunFolder, machine: Machine, inputs: Inputs | None = None) -> 
     runner = Runner(folder, machine.device, machine.progress, machine.save_every, lambda: draw(folder, dataset))
     teacher = None if recipe.teacher is None else make_teacher(runner, recipe.teacher, inputs, recipe.seed)
     pool = _pool(recipe, dataset, teacher, machine.glue)
+    folder.settle(pool_digest=hashlib.sha256("\0".join(pool).encode()).hexdigest())
     corpora = gather(runner, dataset, tokenizer, recipe.data.limit, teacher, pool)
     return Students(runner, recipe, dataset, tokenizer, corpora, teacher)
 

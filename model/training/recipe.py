@@ -111,6 +111,8 @@ class Recipe:
             if key not in values:
                 refuse(key, "given", "left out")
         name = require_text("name", values["name"])
+        legal = "/" not in name and not name.startswith(".")
+        require(legal, "name", "part of a folder's name, without '/' and not starting with '.'", name)
         seed = require_integer("seed", values.get("seed", 0), 0, MAX_SEED)
         source = _data(values["data"])
         teacher = _teacher(values.get("teacher"))

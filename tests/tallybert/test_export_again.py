@@ -35,6 +35,12 @@ def report_of(capsys: Capture, *arguments: str) -> dict[str, Any]:
 
 
 class TestExport:
+    def test_a_target_inside_the_run_is_refused(self, finished: Path, capsys: Capture) -> None:
+        for name in ("network.safetensors", "stages/new.safetensors"):
+            target = finished / name
+            assert cli.main(["export", str(finished), "-o", str(target)]) == 2
+            assert f"{target}: must be outside the run's folder" in capsys.readouterr().err
+
     def test_another_vote(self, finished: Path, tmp_path: Path, capsys: Capture, network: Network) -> None:
         path = tmp_path / "hard.safetensors"
         report = report_of(capsys, "export", str(finished), "-o", str(path), "--vote", "hard")

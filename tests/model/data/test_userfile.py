@@ -6,6 +6,8 @@ import pytest
 from model.data.errors import DataError
 from model.data.userfile import Columns, load_user
 
+SAY_LABEL = "; say --columns label=NAME, or data.columns in a recipe"
+
 COUNT = 60
 
 
@@ -150,7 +152,7 @@ def test_what_stands_in_test_leaves_train(write, tmp_path):
         ("text,label\n", "mine.csv: must be a file with examples, not a header alone"),
         (
             "text,class\na,b\n",
-            "mine.csv: line 2: must be a record with 'label', not ['text', 'class']; name the column with --label",
+            f"mine.csv: line 2: must be a record with 'label', not ['text', 'class']{SAY_LABEL}",
         ),
         (
             "texts,label\na,b\n",
@@ -169,11 +171,11 @@ def test_what_stands_in_test_leaves_train(write, tmp_path):
         ),
         (
             "text,label\na,b\nc,b\n",
-            "mine.csv: label: must be from 2 to 1000 different labels, not 1; name the label column with --label",
+            f"mine.csv: label: must be from 2 to 1000 different labels, not 1{SAY_LABEL}",
         ),
         (
             "text,label\n" + "".join(f"text {n},{n}\n" for n in range(1001)),
-            "mine.csv: label: must be from 2 to 1000 different labels, not 1001; name the label column with --label",
+            f"mine.csv: label: must be from 2 to 1000 different labels, not 1001{SAY_LABEL}",
         ),
         (
             "text,label\na,b\nc,d\n",
@@ -206,7 +208,10 @@ def test_a_wrong_score_is_refused(wrong, score):
         ),
         ({"text": "a", "label": True}, "line 2: label: must be a word or a number, not True"),
         ({"text": "a", "label": None}, "line 2: label: must be a word or a number, not None"),
-        ({"label": "a"}, "line 2: must be a record with 'text', not ['label']; name the column with --text"),
+        (
+            {"label": "a"},
+            "line 2: must be a record with 'text', not ['label']; say --columns text=NAME, or data.columns in a recipe",
+        ),
         (
             {"text": "a", "label": "a", "text2": "b"},
             "line 2: must be a record without 'text2', as the first one, not ['text', 'label', 'text2']",

@@ -127,6 +127,7 @@ WRONG: list[tuple[tuple[Any, ...], Any, str]] = [
     (("name",), ..., "name: must be given, not left out"),
     (("name",), "", "name: must be a text of 1 to 200 printable characters, not ''"),
     (("name",), "a\nb", "name: must be a text of 1 to 200 printable characters, not 'a\\nb'"),
+    (("name",), "../x", "name: must be part of a folder's name, without '/' and not starting with '.', not '../x'"),
     (("seed",), -1, "seed: must be an integer from 0 to 2147483647, not -1"),
     (("seed",), 2**31, "seed: must be an integer from 0 to 2147483647, not 2147483648"),
     (("calibration",), 0, "calibration: must be an integer from 1 to 100000, not 0"),
