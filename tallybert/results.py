@@ -107,7 +107,9 @@ def _prefix_rows(report: dict[str, Any]) -> list[Row]:
 
 
 def _reference_rows(report: dict[str, Any], known: dict[str, Any], source: str) -> list[Row]:
-    rows = [("words alone", f"{report['tfidf_accuracy']:.4f}", "TF-IDF and a linear model, fitted now")]
+    words = report["tfidf_accuracy"]
+    fitted = "nothing to fit on" if words is None else "TF-IDF and a linear model, fitted now"
+    rows = [("words alone", "none" if words is None else f"{words:.4f}", fitted)]
     for key, name in (("float_accuracy", "full precision"), ("teacher_accuracy", "teacher")):
         value = known.get(key)
         rows.append((name, "none" if value is None else f"{value:.4f}", "" if value is None else source))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 RUNS = Path("out") / "runs"
 DEFAULT_THREADS = 2
 RECORDED = ("float_accuracy", "teacher_accuracy", "accuracy")
+FIGURE = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,6 @@ def evaluate(
     path: Path, hardware: Hardware, *, data: str | None, split: str, columns: Mapping[str, str], glue: Path | None
 ) -> dict[str, Any]:
     """Evaluate the integers of a network on a data set, beside what was recorded at training."""
-    from model.data.baseline import linear_baseline
     from model.evaluation import evaluate_split, figures
     from model.network import read_network
 
@@ -98,20 +99,43 @@ def evaluate(
     examples = dataset.splits[split]
     say(f"{len(examples):,} sentences of {dataset.name}, {split}")
     found = evaluate_split(network, examples, device=device)
-    linear = linear_baseline(dataset)
-    baseline = linear.test if split == "test" else linear.dev
-    recorded = {key: float(network.provenance[key]) for key in RECORDED if key in network.provenance}
+    recorded = _recorded_figures(path, network)
     return {
         "network": str(path),
         "digest": network.digest,
         "dataset": dataset.name,
         "split": split,
         **figures(dataset.task, examples, found),
-        "tfidf_accuracy": baseline[dataset.task.metrics[0]],
+        "float_accuracy": recorded.get("float_accuracy"),
+        "teacher_accuracy": recorded.get("teacher_accuracy"),
+        "tfidf_accuracy": _baseline(dataset, split),
         "recorded": recorded,
         "recorded_on_this_data": network.provenance.get("dataset_digest") == dataset.digest and split == "test",
         "size_bits": network.size_bits(),
     }
+
+
+def _baseline(dataset: Dataset, split: str) -> float | None:
+    """Return what words alone reach on a split; None where nothing can be learned from the training set."""
+    from model.data.baseline import linear_baseline
+    from model.training.inputs import what_is_missing
+
+    if what_is_missing(dataset):
+        return None
+    linear = linear_baseline(dataset)
+    return (linear.test if split == "test" else linear.dev)[dataset.task.metrics[0]]
+
+
+def _recorded_figures(path: Path, network: Network) -> dict[str, float]:
+    """Return the figures that a network's file states, which may be any texts."""
+    figures = {}
+    for key in RECORDED:
+        if key in network.provenance:
+            text = network.provenance[key]
+            if not FIGURE.fullmatch(text):
+                raise CommandError(f"{path}: provenance.{key}: must be a figure such as 0.75, not {shown(text)}")
+            figures[key] = float(text)
+    return figures
 
 
 def read(path: Path, hardware: Hardware, text: str, pair: str | None) -> dict[str, Any]:

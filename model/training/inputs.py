@@ -57,6 +57,16 @@ def read_data(recipe: DataRecipe, glue: Path | None = None) -> Dataset:
     """Return the data of a recipe, from which something can be learned, and whose classes a network can name."""
     dataset = shortened(load(recipe.set, glue=glue, columns=recipe.columns), recipe.examples)
     check_labels(dataset.task.labels, len(dataset.task.labels))
+    if problem := what_is_missing(dataset):
+        raise TrainingError(f"{dataset.name}: must be {problem}")
+    if recipe.pool_key is not None and dataset.task.pairs:
+        what = f"must be 0 for {dataset.name}, a task of pairs, which make no pool"
+        raise TrainingError(f"data.{recipe.pool_key}: {what}")
+    return dataset
+
+
+def what_is_missing(dataset: Dataset) -> str | None:
+    """Return what the training set must be and is not, for anything to be learned from it; None if all is there."""
     train = dataset.train
     for holds, expected, found in (
         (len(train) >= FEWEST, f"at least {FEWEST} examples to train on", f"{len(train)}"),
@@ -64,11 +74,8 @@ def read_data(recipe: DataRecipe, glue: Path | None = None) -> Dataset:
         (any(map(_WORD.search, train.texts)), "texts with words to train on", "signs alone"),
     ):
         if not holds:
-            raise TrainingError(f"{dataset.name}: must be {expected}, not {found}")
-    if recipe.pool_key is not None and dataset.task.pairs:
-        what = f"must be 0 for {dataset.name}, a task of pairs, which make no pool"
-        raise TrainingError(f"data.{recipe.pool_key}: {what}")
-    return dataset
+            return f"{expected}, not {found}"
+    return None
 
 
 def settle(folder: RunFolder, inputs: Inputs) -> None:

@@ -76,6 +76,24 @@ class TestFigures:
             is False
         )
 
+        assert (report["float_accuracy"], report["teacher_accuracy"]) == (report["recorded"]["float_accuracy"], None)
+
+    def test_no_words_to_fit_on(self, finished: Path, network: Network, tmp_path: Path, capsys: Capture) -> None:
+        one = tmp_path / "one.csv"
+        one.write_text("text,label\n" + "".join(f"word {n},{network.labels[0]}\n" for n in range(80)))
+        report = report_of(capsys, "eval", str(finished), "--data", str(one))
+        assert report["tfidf_accuracy"] is None
+        assert cli.main(["eval", str(finished), "--data", str(one)]) == 0
+        assert "nothing to fit on" in capsys.readouterr().out
+
+    def test_a_recorded_figure_that_is_none(
+        self, finished: Path, texts: Path, network: Network, tmp_path: Path, capsys: Capture
+    ) -> None:
+        path = tmp_path / "odd.safetensors"
+        write_network(dataclasses.replace(network, provenance={**network.provenance, "accuracy": "abc"}), path)
+        assert cli.main(["eval", str(path), "--data", str(texts)]) == 2
+        assert "provenance.accuracy: must be a figure such as 0.75, not 'abc'" in capsys.readouterr().err
+
     def test_a_table(self, finished: Path, texts: Path, capsys: Capture) -> None:
         assert cli.main(["eval", str(finished), "--data", str(texts)]) == 0
         out, err = capsys.readouterr()
