@@ -15,7 +15,7 @@ from model.training.chain import FRESH, LABELS, MEMBER
 from model.training.corpus import Corpus
 from model.training.plan import StagePlan
 from model.training.recipe import EnsembleRecipe
-from model.training.stage import Sampling
+from model.training.stage import Sampling, stage_seed
 from model.training.starts import start_from_student
 from model.training.students import Students
 
@@ -39,7 +39,7 @@ def train_ensemble(students: Students) -> Ensemble:
         member = _start(students, made, seed)
         for name, plan in _plans(recipe, index):
             sampling = _sampling(boosting, seed)
-            students.train_member(name, member, plan, recipe.teacher, seed, sampling)
+            students.train_member(name, member, plan, recipe.teacher, stage_seed(seed, name), sampling)
         boosting.update(_predictions(students, member, index))
         made.append(member)
     return elected(made, boosting.rounds)

@@ -40,6 +40,8 @@ def train(folder: RunFolder, machine: Machine, inputs: Inputs | None = None) -> 
         machine.progress.say(f"{folder.path}: finished before")
         return report
     students, ensemble = prepare(folder, machine, inputs)
+    # Left where a run was killed after the last stage was written and before its checkpoints were removed.
+    folder.drop_checkpoints()
     known, progress = references(students), machine.progress
     made = export_run(students, ensemble, known)
     progress.begin("network reads test", len(students.dataset.test))

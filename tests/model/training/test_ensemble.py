@@ -12,7 +12,7 @@ from model.member import Member
 from model.training.corpus import Corpus
 from model.training.ensemble import boosting_labels, elected, train_ensemble
 from model.training.runner import Runner
-from model.training.stage import Stage
+from model.training.stage import Stage, stage_seed
 from model.training.students import Students
 
 Make = Callable[..., Students]
@@ -92,9 +92,12 @@ class TestStart:
             assert not any(parameter.requires_grad for parameter in member.embedding.parameters())
             assert member.classifier.weight.requires_grad
 
-    def test_seeds_are_those_of_members(self, students: Make, plain: dict[str, Any], recorder: Recorder) -> None:
+    def test_each_stage_of_each_member_has_a_seed(
+        self, students: Make, plain: dict[str, Any], recorder: Recorder
+    ) -> None:
         trained(students, plain)
-        assert [recorder.stages[f"member-{n}"].seed for n in (1, 2)] == [member_seed(3, 0), member_seed(3, 1)]
+        seeds = [recorder.stages[f"member-{n}"].seed for n in (1, 2)]
+        assert seeds == [stage_seed(member_seed(3, n - 1), f"member-{n}") for n in (1, 2)]
 
 
 class TestSampling:

@@ -205,6 +205,15 @@ class TestKilled:
 
 
 class TestFinished:
+    def test_checkpoints_of_a_stage_that_is_finished_go(
+        self, plain: dict[str, Any], run: Run, short: None, tmp_path: Path
+    ) -> None:
+        digest = run(plain)["digest"]
+        (tmp_path / "run" / REPORT).unlink()
+        (tmp_path / "run" / "checkpoint.safetensors").write_bytes(b"left")
+        assert run(plain, resume=True)["digest"] == digest
+        assert not list((tmp_path / "run").glob("checkpoint*"))
+
     def test_nothing_is_done_twice(
         self, plain: dict[str, Any], run: Run, short: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
