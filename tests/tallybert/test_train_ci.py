@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(not ORANGE.installed, reason=f"needs the data of
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """The folder in which the command ran, and what it printed."""
     folder = tmp_path_factory.mktemp("ci")
-    command = [sys.executable, "-m", "tallybert", "train", "--config", "ci", "--json"]
+    command = [sys.executable, "-m", "tallybert", "train", "--config", "ci", "--threads", "1", "--json"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     result = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1800, check=False
