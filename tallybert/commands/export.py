@@ -15,7 +15,7 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "export",
         "write the network of a finished run again, with another vote",
-        "tallybert export out/runs/ci-1 -o out/ci.safetensors --order --share 0.01",
+        "tallybert export out/runs/ci-1 -o ci.safetensors --order --share 0.01",
     )
     parser.add_argument("folder", type=Path, metavar="RUN", help="the folder of a finished run")
     parser.add_argument("-o", "--output", type=new_file, required=True, metavar="FILE", help="the file to write")
