@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from model.checks import show
 from model.training.checks import TrainingError
 
 FORMAT = "tallybert-checkpoint-1"
@@ -42,7 +43,7 @@ def to_bytes(checkpoint: Checkpoint) -> bytes:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
     data = json.dumps(checkpoint.data, sort_keys=True)
     # One key alone: several would be written in another order each time.
-    return save(tensors, {FORMAT: json.dumps([_digest(tensors, data), data])})
+    return save(tensors, {FORMAT: json.dumps([content_digest(tensors, data), data])})
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -58,6 +59,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
         metadata = header.get("__metadata__") or {}
         digest, data = json.loads(metadata[FORMAT]) if FORMAT in metadata else (None, "")
+        if not isinstance(data, str):
+            raise TypeError("its plain data are no text")
     except OSError as error:
         raise CheckpointError(f"{path}: must be a readable file, not fail with: {error.strerror}") from None
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -65,9 +68,19 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(f"{path}: must be a whole checkpoint, not damaged ({reason}); delete it") from None
     if digest is None:
         raise CheckpointError(f"{path}: must be of format {FORMAT}, not another; is it a network?")
-    if digest != _digest(tensors, data):
+    if digest != content_digest(tensors, data):
         raise CheckpointError(f"{path}: must have the content that its SHA-256 says, not another; delete it")
-    return Checkpoint(tensors, json.loads(data))
+    return Checkpoint(tensors, _plain_data(path, data))
+
+
+def _plain_data(path: Path, text: str) -> dict[str, Any]:
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        data = None
+    if not isinstance(data, dict):
+        raise CheckpointError(f"{path}: must hold a JSON object beside its tensors, not {show(data)}; delete it")
+    return data
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -95,8 +108,8 @@ def flush_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def load_into(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Load a module's whole state; a missing, extra or misshapen tensor is refused by name."""
+def check_state(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Refuse tensors that are not a module's whole state: the one that is missing, misshapen or too many is named."""
     own = module.state_dict()
     for name, tensor in own.items():
         if name not in tensors:
@@ -106,10 +119,16 @@ def load_into(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> N
             raise CheckpointError(f"{where}: {name}: must be {expected}, not {found}; was it made for another shape?")
     for name in sorted(set(tensors) - set(own))[:1]:
         raise CheckpointError(f"{where}: {name}: must be a tensor of the module, not one too many")
+
+
+def load_into(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Load a module's whole state."""
+    check_state(module, tensors, where)
     module.load_state_dict(dict(tensors))
 
 
-def _digest(tensors: Mapping[str, Tensor], data: str) -> str:
+def content_digest(tensors: Mapping[str, Tensor], data: str) -> str:
+    """Return the SHA-256 of named tensors and a text."""
     digest = hashlib.sha256(data.encode())
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()

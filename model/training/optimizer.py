@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from model.checks import show
+from model.training.checkpoint import CheckpointError
 from model.training.plan import StagePlan
+
+_MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class Optimizer:
@@ -34,6 +39,21 @@ class Optimizer:
         """Return the moments of each parameter as named tensors."""
         states = self._adam.state_dict()["state"]
         return {f"{i}.{name}": torch.as_tensor(value) for i, state in states.items() for name, value in state.items()}
+
+    def check(self, tensors: Mapping[str, Tensor], where: str) -> None:
+        """Refuse what is no state of these parameters; one that has not been updated yet has none."""
+        groups = self._adam.param_groups
+        shapes = {str(i): p.shape for i, p in enumerate(p for group in groups for p in group["params"])}
+        expected = {f"{i}.{moment}": shape for i, shape in shapes.items() for moment in _MOMENTS}
+        expected |= {f"{i}.step": torch.Size() for i in shapes}
+        for name, tensor in tensors.items():
+            if name not in expected or tensor.shape != expected[name]:
+                what = f"must be a moment of a parameter, not {show(list(tensor.shape))}"
+                raise CheckpointError(f"{where}: optimizer.{name}: {what}; was it made for another shape?")
+        for name in expected:
+            index = name.partition(".")[0]
+            if name not in tensors and any(f"{index}.{other}" in tensors for other in ("step", *_MOMENTS)):
+                raise CheckpointError(f"{where}: optimizer.{name}: must be there with its others, not missing")
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Go on from a state."""

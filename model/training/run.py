@@ -18,7 +18,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -34,12 +34,15 @@ from model.training.checkpoint import (
 )
 from model.training.checks import TrainingError
 from model.training.recipe import Recipe
+from model.training.records import check_machine, check_report, read_metrics
 
 RECIPE, RUN, METRICS, STAGES, LOCK = "recipe.json", "run.json", "metrics.jsonl", "stages", "lock"
 MACHINE = ("device", "threads", "torch")
 CURRENT, PREVIOUS = "checkpoint.safetensors", "checkpoint.previous.safetensors"
 TOKENIZER, CURVES, NETWORK, REPORT = "tokenizer.json", "curves.png", "network.safetensors", "report.json"
 FILES = (RECIPE, RUN, METRICS, STAGES, LOCK, CURRENT, PREVIOUS, TOKENIZER, CURVES, NETWORK, REPORT)
+
+Check = Callable[[Checkpoint, str], None]
 
 
 class RunFolder:
@@ -55,6 +58,8 @@ class RunFolder:
             if not (path / RECIPE).exists():
                 self.write(RECIPE, _json(recipe.to_dict()))
             self._check_recipe()
+            recorded(path, REPORT)
+            self.metrics()
         except BaseException:
             self.close()
             raise
@@ -112,21 +117,24 @@ class RunFolder:
             raise CheckpointError(f"{current}: must be renamed, not fail with: {error.strerror}") from None
         write_checkpoint(current, checkpoint)
 
-    def load(self, stage: str) -> tuple[Checkpoint | None, str]:
+    def load(self, stage: str, check: Check | None = None) -> tuple[Checkpoint | None, str]:
         """Return the newest whole checkpoint of a stage, or None, and a line on those that are damaged.
 
-        A damaged one is removed, so that it never takes the place of a good one.
+        A damaged one, or one that `check` refuses, is removed, so that it never takes the place of a good one.
         """
         note = ""
         for path in (self.path / CURRENT, self.path / PREVIOUS):
             if path.exists():
                 try:
                     checkpoint = read_checkpoint(path)
+                    ours = checkpoint.data.get("stage") == stage
+                    if ours and check is not None:
+                        check(checkpoint, str(path))
                 except CheckpointError as error:
                     note = f"{error}: removed; the one before it is used"
                     path.unlink(missing_ok=True)
                     continue
-                if checkpoint.data.get("stage") == stage:
+                if ours:
                     return checkpoint, note
         return None, note
 
@@ -141,19 +149,11 @@ class RunFolder:
 
     def metrics(self) -> list[dict[str, Any]]:
         """Return the lines of the metrics up to the first that is torn."""
-        path, found = self.path / METRICS, []
-        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-        for line in lines:
-            try:
-                record = json.loads(line)
-            except ValueError:
-                break
-            found.append(record)
-        return found
+        return read_metrics(self.path / METRICS)
 
     def forget_after(self, stage: str, step: int) -> None:
         """Drop the metrics of a stage after a step: they will be made again."""
-        kept = [record for record in self.metrics() if record.get("stage") != stage or record.get("step", 0) <= step]
+        kept = [record for record in self.metrics() if record["stage"] != stage or record["step"] <= step]
         self.write(METRICS, b"".join(map(_line, kept)))
 
     def _check_recipe(self) -> None:
@@ -163,17 +163,23 @@ class RunFolder:
 
 
 def recorded(path: Path, name: str) -> dict[str, Any]:
-    """Return a JSON file of a run folder, or nothing if it is not there."""
+    """Return a JSON file of a run folder, of the types that a run writes, or nothing if it is not there."""
+    where = path / name
+    fix = "delete it and resume the run" if name == REPORT else "begin a new run"
     try:
-        found = json.loads((path / name).read_bytes())
+        found = json.loads(where.read_bytes())
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise TrainingError(f"{path / name}: must be readable, not fail with: {error.strerror}") from None
+        raise TrainingError(f"{where}: must be readable, not fail with: {error.strerror}") from None
     except (ValueError, RecursionError):
-        raise TrainingError(f"{path / name}: must be JSON that a run wrote, not damaged; begin a new run") from None
+        raise TrainingError(f"{where}: must be JSON that a run wrote, not damaged; {fix}") from None
     if not isinstance(found, dict):
-        raise TrainingError(f"{path / name}: must be a JSON object, not {show(found)}")
+        raise TrainingError(f"{where}: must be a JSON object, not {show(found)}; {fix}")
+    if name == RUN:
+        check_machine(where, found)
+    if name == REPORT:
+        check_report(where, found)
     return found
 
 

@@ -75,7 +75,7 @@ class Runner:
         return logits
 
     def _resume(self, stage: Stage) -> None:
-        saved, note = self.folder.load(stage.name)
+        saved, note = self.folder.load(stage.name, stage.check_fit)
         if note:
             self.progress.say(note)
         if saved is not None:

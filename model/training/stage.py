@@ -18,8 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from model.checks import show
 from model.data.batches import length_batches, ordered_batches
-from model.training.checkpoint import Checkpoint, CheckpointError, load_into
+from model.training.checkpoint import Checkpoint, CheckpointError, check_state, load_into
 from model.training.checks import TrainingError
 from model.training.corpus import Batch, Corpus, make_batch, make_dropped_batch
 from model.training.losses import TOTAL, Loss
@@ -132,15 +133,33 @@ class Stage:
         data = {"stage": self.name, "step": self.step, "best_score": score, "averages": self.averages}
         return Checkpoint(tensors, data)
 
-    def restore(self, checkpoint: Checkpoint, where: str) -> None:
-        """Go on from a checkpoint of this stage."""
-        data = checkpoint.data
+    def check_fit(self, checkpoint: Checkpoint, where: str) -> None:
+        """Refuse a checkpoint from which this stage cannot go on; nothing is changed."""
+        data, parts = checkpoint.data, _parts(checkpoint, where)
         if data.get("stage") != self.name:
             raise CheckpointError(f"{where}: must be of stage {self.name}, not {data.get('stage')!r:.80}")
-        parts: dict[str, dict[str, Tensor]] = {"module": {}, "best": {}, "optimizer": {}, "random": {}}
-        for name, tensor in checkpoint.tensors.items():
-            part, _, rest = name.partition(".")
-            parts[part][rest] = tensor
+        check_state(self.module, parts["module"], where)
+        if parts["best"]:
+            check_state(self.module, parts["best"], where)
+        self._optimizer.check(parts["optimizer"], where)
+        random = parts["random"].get("cpu")
+        if random is None or random.dtype != torch.uint8 or random.shape != torch.get_rng_state().shape:
+            raise CheckpointError(f"{where}: random.cpu: must be the state of torch's generator, not another tensor")
+        step, score, averages = data.get("step"), data.get("best_score"), data.get("averages")
+        seconds = data.get("seconds", 0.0)
+        for key, legal in (
+            ("step", type(step) is int and 0 <= step <= self.steps),
+            ("best_score", score is None or type(score) in (int, float)),
+            ("seconds", type(seconds) in (int, float) and seconds >= 0),
+            ("averages", isinstance(averages, dict) and all(type(x) in (int, float) for x in averages.values())),
+        ):
+            if not legal:
+                raise CheckpointError(f"{where}: {key}: must be what a stage writes, not {show(data.get(key))}")
+
+    def restore(self, checkpoint: Checkpoint, where: str) -> None:
+        """Go on from a checkpoint of this stage; of one that does not fit, nothing is taken."""
+        self.check_fit(checkpoint, where)
+        data, parts = checkpoint.data, _parts(checkpoint, where)
         load_into(self.module, parts["module"], where)
         self.best = {name: tensor.to(self.device) for name, tensor in parts["best"].items()}
         self._optimizer.restore(parts["optimizer"])
@@ -165,6 +184,17 @@ class Stage:
             return length_batches(lengths, self.plan.batch, self.seed, epoch)
         drawn = self.draw(epoch)
         return [drawn[places] for places in length_batches(lengths[drawn], self.plan.batch, self.seed, epoch)]
+
+
+def _parts(checkpoint: Checkpoint, where: str) -> dict[str, dict[str, Tensor]]:
+    """Return the tensors of a checkpoint by what they belong to."""
+    parts: dict[str, dict[str, Tensor]] = {"module": {}, "best": {}, "optimizer": {}, "random": {}}
+    for name, tensor in checkpoint.tensors.items():
+        part, _, rest = name.partition(".")
+        if part not in parts:
+            raise CheckpointError(f"{where}: {show(name)}: must be a tensor of {', '.join(parts)}, not another")
+        parts[part][rest] = tensor
+    return parts
 
 
 def stage_seed(seed: int, name: str) -> int:

@@ -140,6 +140,24 @@ class TestSettings:
             )
             assert recorded(tmp_path, RUN) == {"dataset_digest": "abc", "threads": 4, "device": "cpu"}
 
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ({"threads": "x"}, "threads: must be an integer of at least 1, not 'x'"),
+            ({"threads": True}, "threads: must be an integer of at least 1, not True"),
+            ({"threads": None}, "threads: must be an integer of at least 1, not None"),
+            ({"threads": 0}, "threads: must be an integer of at least 1, not 0"),
+            ({"device": []}, "device: must be cpu or cuda, not []"),
+            ({"device": "tpu"}, "device: must be cpu or cuda, not 'tpu'"),
+            ({"torch": 2}, "torch: must be a text of printable characters, not 2"),
+        ],
+    )
+    def test_a_machine_that_no_run_recorded(
+        self, content: dict[str, Any], message: str, tmp_path: Path, refused: Refused
+    ) -> None:
+        (tmp_path / RUN).write_text(json.dumps(content))
+        assert refused(TrainingError, recorded, tmp_path, RUN) == f"{tmp_path / RUN}: {message}; begin a new run"
+
     def test_nothing_is_recorded_in_an_empty_folder(self, tmp_path: Path) -> None:
         assert recorded(tmp_path / "no", RUN) == {}
 
@@ -189,6 +207,20 @@ class TestCheckpoints:
             assert found is None
             assert PREVIOUS in note
 
+    def test_one_that_is_refused_falls_back(self, tmp_path: Path, recipe: Recipe) -> None:
+        def check(checkpoint: Checkpoint, where: str) -> None:
+            if checkpoint.data["step"] == 2:
+                raise CheckpointError(f"{where}: must be odd, not 2")
+
+        with opened(tmp_path, recipe) as folder:
+            folder.save(step(1))
+            folder.save(step(2))
+            found, note = folder.load("bits", check)
+            assert found is not None
+            assert found.data["step"] == 1
+            assert note == f"{tmp_path / CURRENT}: must be odd, not 2: removed; the one before it is used"
+            assert not (tmp_path / CURRENT).exists()
+
     def test_another_stage_is_not_read(self, tmp_path: Path, recipe: Recipe) -> None:
         with opened(tmp_path, recipe) as folder:
             folder.save(step(1, "before"))
@@ -234,14 +266,14 @@ class TestMetrics:
 
     def test_a_torn_tail_is_left_out_and_mended(self, tmp_path: Path, recipe: Recipe) -> None:
         with opened(tmp_path, recipe) as folder:
-            folder.log({"stage": "bits", "step": 1})
+            folder.log({"stage": "bits", "step": 1, "total": 0.5})
             whole = (tmp_path / METRICS).read_bytes()
-            folder.log({"stage": "bits", "step": 2})
+            folder.log({"stage": "bits", "step": 2, "total": 0.4})
             data = (tmp_path / METRICS).read_bytes()
             for length in range(len(whole), len(data)):
                 for tail in (b"", bytes(3)):
                     (tmp_path / METRICS).write_bytes(data[:length] + tail)
-                    assert folder.metrics() == [{"stage": "bits", "step": 1}]
+                    assert folder.metrics() == [{"stage": "bits", "step": 1, "total": 0.5}]
                     folder.forget_after("bits", 1)
                     assert (tmp_path / METRICS).read_bytes() == whole
 
@@ -249,7 +281,7 @@ class TestMetrics:
         with opened(tmp_path, recipe) as folder:
             for stage in ("float", "bits"):
                 for number in (1, 2, 3):
-                    folder.log({"stage": stage, "step": number})
+                    folder.log({"stage": stage, "step": number, "total": 0.5})
             folder.forget_after("bits", 1)
             assert [(line["stage"], line["step"]) for line in folder.metrics()] == [
                 ("float", 1),
@@ -257,6 +289,34 @@ class TestMetrics:
                 ("float", 3),
                 ("bits", 1),
             ]
+
+    @pytest.mark.parametrize(
+        ("line", "message"),
+        [
+            (b"[]", "must be an object with stage, step and total, not []"),
+            (b"7", "must be an object with stage, step and total, not 7"),
+            (b'{"stage": 3, "step": 1, "total": 1.0}', "stage: must be the name of a stage, not 3"),
+            (b'{"stage": "bits", "total": 1.0}', "step: must be an integer of at least 0, not missing"),
+            (b'{"stage": "bits", "step": "1", "total": 1.0}', "step: must be an integer of at least 0, not '1'"),
+            (b'{"stage": "bits", "step": true, "total": 1.0}', "step: must be an integer of at least 0, not True"),
+            (b'{"stage": "bits", "step": 1}', "total: must be a number, not missing"),
+            (b'{"stage": "bits", "step": 1, "total": 1.0, "dev": [null]}', "dev: must be a number, not [None]"),
+        ],
+    )
+    def test_a_line_that_no_run_wrote(
+        self, line: bytes, message: str, tmp_path: Path, recipe: Recipe, refused: Refused
+    ) -> None:
+        with opened(tmp_path, recipe) as folder:
+            folder.log({"stage": "bits", "step": 1, "total": 0.5})
+        with (tmp_path / METRICS).open("ab") as file:
+            file.write(line + b"\n")
+        expected = f"{tmp_path / METRICS}: line 2: {message}; remove the line"
+        assert refused(TrainingError, opened, tmp_path, recipe, True) == expected
+
+    def test_lines_of_any_depth(self, tmp_path: Path, recipe: Recipe) -> None:
+        with opened(tmp_path, recipe) as folder:
+            (tmp_path / METRICS).write_bytes(b"[" * 100_000 + b"\n")
+            assert folder.metrics() == []
 
     def test_a_failure(self, tmp_path: Path, recipe: Recipe, refused: Refused) -> None:
         with opened(tmp_path, recipe) as folder:

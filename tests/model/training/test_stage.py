@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from model.member import Member
 from model.shape import Precision, Shape
-from model.training.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
+from model.training.checkpoint import Checkpoint, CheckpointError, read_checkpoint, write_checkpoint
 from model.training.checks import TrainingError
 from model.training.corpus import Corpus
 from model.training.losses import batch_loss
@@ -131,6 +131,66 @@ class TestResume:
         other.begin()
         message = refused(CheckpointError, one.restore, other.checkpoint(), "here")
         assert message.endswith(": must be there, not missing; was it made for another shape?")
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (
+                {"extra.a": torch.zeros(1)},
+                "'extra.a': must be a tensor of module, best, optimizer, random, not another",
+            ),
+            ({"random.cpu": None}, "random.cpu: must be the state of torch's generator, not another tensor"),
+            ({"random.cpu": torch.zeros(3)}, "random.cpu: must be the state of torch's generator, not another tensor"),
+            ({"module.classifier.bias": None}, "classifier.bias: must be there, not missing; was it made for another "),
+            ({"best.classifier.bias": None}, "classifier.bias: must be there, not missing; was it made for another "),
+            ({"module.more": torch.zeros(1)}, "more: must be a tensor of the module, not one too many"),
+            (
+                {"optimizer.x.y": torch.zeros(1)},
+                "optimizer.x.y: must be a moment of a parameter, not [1]; was it made ",
+            ),
+            (
+                {"optimizer.0.exp_avg": torch.zeros(1)},
+                "optimizer.0.exp_avg: must be a moment of a parameter, not [1]; ",
+            ),
+            ({"optimizer.999.step": torch.zeros(())}, "optimizer.999.step: must be a moment of a parameter, not []; "),
+            ({"optimizer.0.exp_avg": None}, "optimizer.0.exp_avg: must be there with its others, not missing"),
+            ({"optimizer.0.step": None}, "optimizer.0.step: must be there with its others, not missing"),
+        ],
+        ids=lambda value: "" if isinstance(value, dict) else value[:30],
+    )
+    def test_tensors_that_no_stage_wrote(
+        self, change: dict[str, Tensor | None], message: str, corpus: Corpus, refused: Refused
+    ) -> None:
+        stage, saved = self.after_two_steps(corpus)
+        tensors = saved.tensors | change
+        saved.tensors = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+        assert refused(CheckpointError, stage.restore, saved, "here").startswith(f"here: {message}")
+        assert equal(stage.checkpoint().tensors, self.after_two_steps(corpus)[1].tensors)
+
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [
+            ("step", None),
+            ("step", "2"),
+            ("step", -1),
+            ("step", 10**6),
+            ("best_score", []),
+            ("averages", None),
+            ("averages", {"total": "x"}),
+        ],
+    )
+    def test_data_that_no_stage_wrote(self, key: str, value: Any, corpus: Corpus, refused: Refused) -> None:
+        stage, saved = self.after_two_steps(corpus)
+        saved.data[key] = value
+        message = refused(CheckpointError, stage.restore, saved, "here")
+        assert message == f"here: {key}: must be what a stage writes, not {value!r}"
+
+    def after_two_steps(self, corpus: Corpus) -> tuple[Stage, Checkpoint]:
+        stage = make_stage(corpus, PLANS["bits"][0])
+        stage.begin()
+        go(stage, 2)
+        stage.check()
+        return stage, stage.checkpoint()
 
 
 class TestSteps:
