@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from model.checks import NetworkError, nearest
-from model.expression import FeedForward
+from model.checks import MAX_SIZE, NetworkError, nearest
+from model.expression import FeedForward, linear_inputs
 
 WEIGHT_BITS = (1, 2, 32)
 ACTIVATION_BITS = (1, 2, 4, 8, 32)
@@ -87,6 +87,10 @@ class Shape:
         if isinstance(self.dropout, bool) or not isinstance(self.dropout, (int, float)) or not 0 <= self.dropout < 1:
             raise NetworkError(f"dropout: must be from 0 to below 1, not {self.dropout!r}")
         object.__setattr__(self, "ffn", self._feed_forwards())
+        widest = max([self.hidden, *(max(linear_inputs(f.tree, self.hidden, f.width).values()) for f in self.ffn)])
+        if self.split and 2 * widest > MAX_SIZE:
+            expected = f"false for a layer of more than {MAX_SIZE // 2} inputs, which it would read twice"
+            raise NetworkError(f"split: must be {expected}, not true for {widest}")
 
     def _feed_forwards(self) -> tuple[FeedForward, ...]:
         given = tuple(self.ffn) or (FeedForward(width=4 * self.hidden),)

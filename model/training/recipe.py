@@ -147,14 +147,21 @@ class Recipe:
         sizes = {"vocabulary": vocabulary, "classes": classes, "positions": self.data.limit}
         return Shape.from_dict(sizes | dict(self.shape) | {"precision": precision, "split": split})
 
-    def _check(self) -> None:
+    def _shape(self, where: str, step: Step) -> Shape:
+        """Return the shape of a step's student; what is wrong is put down to the key that makes it so."""
         try:
-            shape = self.shape_of(self.chain[-1].precision, self.data.vocabulary, 2, split=self.chain[-1].split)
+            shape = self.shape_of(step.precision, self.data.vocabulary, 2, split=step.split)
         except NetworkError as error:
             field, _, rest = str(error).partition(": ")
-            raise NetworkError(f"shape.{field.removeprefix('shape.')}: {rest}") from None
-        count = parameters(shape)
-        require(count <= MAX_PARAMETERS, "shape", f"of at most {MAX_PARAMETERS} parameters", count)
+            key = f"{where}.split" if field == "split" else f"shape.{field.removeprefix('shape.')}"
+            raise NetworkError(f"{key}: {rest}") from None
+        key = f"{where}.split" if step.split and parameters(shape.replace(split=False)) <= MAX_PARAMETERS else "shape"
+        require(parameters(shape) <= MAX_PARAMETERS, key, f"of at most {MAX_PARAMETERS} parameters", parameters(shape))
+        return shape
+
+    def _check(self) -> None:
+        shapes = [self._shape(f"chain[{index}]", step) for index, step in enumerate(self.chain)]
+        shape = shapes[-1]
         _check_export(f"chain[{len(self.chain) - 1}].precision", shape)
         if self.teacher is None:
             key = self.data.pool_key
@@ -168,7 +175,8 @@ class Recipe:
 def parameters(shape: Shape) -> int:
     """Return about how many parameters a student has: those of its matrices."""
     blocks = sum(2 * ffn.width * ffn.stack for ffn in shape.ffn)
-    return shape.hidden * (shape.vocabulary + shape.positions + shape.layers * 4 * shape.hidden + blocks)
+    layers = shape.layers * 4 * shape.hidden + blocks
+    return shape.hidden * (shape.vocabulary + shape.positions + (2 * layers if shape.split else layers))
 
 
 def _check_export(where: str, shape: Shape) -> None:

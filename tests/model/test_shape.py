@@ -39,6 +39,10 @@ def test_plain_data_and_back() -> None:
         ({"weight_scale": "row"}, "weight_scale: must be one of tensor, channel, not 'row'"),
         ({"elastic": 1}, "elastic: must be true or false, not 1"),
         ({"dropout": 1}, "dropout: must be from 0 to below 1, not 1"),
+        (
+            {"split": True, "ffn": (FeedForward(width=32768),)},
+            "split: must be false for a layer of more than 32767 inputs, which it would read twice, not true for 32768",
+        ),
         ({"ffn": (FeedForward(width=1),) * 3}, "ffn: must be one for all layers or one for each of 2, not 3"),
     ],
 )
@@ -46,6 +50,13 @@ def test_what_is_refused(values: dict[str, object], message: str) -> None:
     with pytest.raises(NetworkError) as error:
         Shape(**({"vocabulary": 100, "classes": 2} | values))  # type: ignore[arg-type]
     assert str(error.value) == message
+
+
+def test_the_widest_layer_that_can_be_split() -> None:
+    Shape(100, 2, split=True, ffn=(FeedForward(width=32767),))
+    Shape(100, 2, ffn=(FeedForward(width=65535),))
+    narrower = FeedForward("linear2(add(relu(x), linear1(x)))", width=65535)
+    Shape(100, 2, split=True, ffn=(narrower,))
 
 
 @pytest.mark.parametrize(

@@ -238,6 +238,27 @@ def test_one_line(small: dict[str, Any], path: tuple[Any, ...], value: Any, mess
     assert found.startswith(message)
 
 
+def split_chain(small: dict[str, Any], **shape: Any) -> dict[str, Any]:
+    """Return a recipe whose second step of three is split."""
+    names = ("ternary", "2-1-1", False), ("halves", "1-1-1", True), ("bits", "1-1-1", False)
+    chain = [{"name": name, "precision": bits, "split": split} for name, bits, split in names]
+    return small | {"chain": chain, "shape": shape}
+
+
+def test_a_step_that_is_too_wide_to_be_split(small: dict[str, Any], refused: Refused) -> None:
+    Recipe.from_dict(split_chain(small, ffn={"width": 32767}))
+    message = refused(NetworkError, Recipe.from_dict, split_chain(small, ffn={"width": 32768}))
+    expected = "false for a layer of more than 32767 inputs, which it would read twice"
+    assert message == f"chain[1].split: must be {expected}, not true for 32768"
+
+
+def test_a_step_that_is_too_large_once_it_is_split(small: dict[str, Any], refused: Refused) -> None:
+    message = refused(NetworkError, Recipe.from_dict, split_chain(small, layers=8, hidden=2048))
+    assert message.startswith("chain[1].split: must be of at most 536870912 parameters, not ")
+    message = refused(NetworkError, Recipe.from_dict, split_chain(small, layers=16, hidden=4096))
+    assert message.startswith("shape: must be of at most 536870912 parameters, not ")
+
+
 WRONG_TAUGHT: list[tuple[tuple[Any, ...], Any, str]] = [
     (
         ("chain", 1, "name"),
