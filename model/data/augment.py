@@ -6,7 +6,8 @@ What is done to a text depends on the seed, on its place in the list, and on not
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,7 @@ def splice(texts: Sequence[str], count: int, seed: int) -> list[str]:
     A text is cut where a clause begins, or in the middle of its words if it is a single clause; texts of one word are
     not used.
     """
-    cut = [halves for text in texts if (halves := _halves(text))]
+    cut = list(_cut(texts))
     require(len(cut) >= 2, "texts", "at least two of two words or more", len(cut))
     require(count >= 0, "count", "0 or more", count)
     found = []
@@ -106,6 +107,16 @@ def splice(texts: Sequence[str], count: int, seed: int) -> list[str]:
         head, tail = cut[first], cut[second]
         found.append(f"{head[int(generator.integers(len(head)))][0]} {tail[int(generator.integers(len(tail)))][1]}")
     return found
+
+
+def can_splice(texts: Sequence[str]) -> bool:
+    """Return whether there are two texts to splice."""
+    return len(list(islice(_cut(texts), 2))) == 2
+
+
+def _cut(texts: Sequence[str]) -> Iterator[list[tuple[str, str]]]:
+    """Yield the ways to cut each text that can be cut."""
+    yield from filter(None, map(_halves, texts))
 
 
 def _each(texts: Sequence[str], seed: int, purpose: int, change: Callable[[str, Generator], str]) -> list[str]:

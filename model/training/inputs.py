@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from model.checks import require_integer
+from model.data.augment import can_splice
 from model.data.catalog import load
 from model.data.dataset import Dataset
 from model.data.wordpiece import Tokenizer, load_tokenizer, train_tokenizer
@@ -62,6 +63,9 @@ def read_data(recipe: DataRecipe, glue: Path | None = None) -> Dataset:
     if recipe.pool_key is not None and dataset.task.pairs:
         what = f"must be 0 for {dataset.name}, a task of pairs, which make no pool"
         raise TrainingError(f"data.{recipe.pool_key}: {what}")
+    if recipe.splice and not can_splice(dataset.train.texts):
+        what = f"must be 0 for {dataset.name}, which has no two training texts of two words or more"
+        raise TrainingError(f"data.splice: {what}, not {recipe.splice}")
     return dataset
 
 

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from model.checks import NetworkError
 from model.training.checks import TrainingError
 from model.training.inputs import Inputs, read_data, read_inputs, settle
@@ -81,3 +83,22 @@ class TestData:
         path = self.rows(tmp_path / "own.csv", ("good", "b" * 101))
         message = refused(NetworkError, read_data, DataRecipe(str(path)))
         assert message.startswith("labels[0]: must be a text of 1 to 100 printable characters, not 'bbb")
+
+    @pytest.mark.parametrize("long", [0, 1])
+    def test_nothing_to_splice(self, long: int, tmp_path: Path, refused: Refused) -> None:
+        folder = tmp_path / "own"
+        folder.mkdir()
+        texts = [f"word{number}" for number in range(20)]
+        texts[:long] = [f"{text} again" for text in texts[:long]]
+        for name, kept in (("train", texts), ("test", ["lovely", "dreary"])):
+            rows = [(text, ("good", "bad")[place % 2]) for place, text in enumerate(kept)]
+            write_rows(folder / f"{name}.csv", ("text", "label"), rows)
+        read_data(DataRecipe(str(folder), replace=1))
+        message = refused(TrainingError, read_data, DataRecipe(str(folder), splice=3))
+        what = "must be 0 for own, which has no two training texts of two words or more, not 3"
+        assert message == f"data.splice: {what}"
+
+    def test_two_texts_to_splice(self, tmp_path: Path) -> None:
+        rows = [(f"word{number}" + " again" * (number > 6), ("good", "bad")[number % 2]) for number in range(60)]
+        path = write_rows(tmp_path / "own.csv", ("text", "label"), rows)
+        assert read_data(DataRecipe(str(path), splice=3)).train
