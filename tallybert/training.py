@@ -25,6 +25,7 @@ RUNS = Path("out") / "runs"
 DEFAULT_THREADS = 2
 RECORDED = ("float_accuracy", "teacher_accuracy", "accuracy")
 FIGURE = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?")
+SCORE = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?(e[-+]?[0-9]{1,2})?")
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ def evaluate(
     device = choose_device(hardware.device or "auto")
     set_threads(hardware.threads or DEFAULT_THREADS)
     dataset = _dataset(path, network, data, columns, glue)
+    _check_reads_text(path, network)
     examples = dataset.splits[split]
     say(f"{len(examples):,} sentences of {dataset.name}, {split}")
     found = evaluate_split(network, examples, device=device)
@@ -138,12 +140,23 @@ def _recorded_figures(path: Path, network: Network) -> dict[str, float]:
     return figures
 
 
+def _check_reads_text(path: Path, network: Network) -> None:
+    from model.data.errors import DataError
+    from model.evaluation import tokenizer_of
+
+    try:
+        tokenizer_of(network)
+    except DataError as error:
+        raise CommandError(f"{path}: {error}") from None
+
+
 def read(path: Path, hardware: Hardware, text: str, pair: str | None) -> dict[str, Any]:
     """Return what a network makes of one text: the class, and the logits of each member."""
     from model.evaluation import encode_texts, is_cut, read_text
     from model.network import read_network
 
     network = read_network(path)
+    _check_reads_text(path, network)
     set_threads(hardware.threads or DEFAULT_THREADS)
     found = read_text(network, text, pair, device=choose_device(hardware.device or "auto"))
     pieces = len(encode_texts(network, [text], None if pair is None else [pair]).ids[0])
@@ -262,7 +275,7 @@ def _dataset(path: Path, network: Network, data: str | None, columns: Mapping[st
     if name is None or (data is None and name not in [info.name for info in datasets()]):
         what = "does not say what it was trained on" if origin is None else f"was trained on {origin}, a file"
         raise CommandError(f"--data must be given for {path}, which {what}")
-    dataset = load(name, glue=glue, columns=_columns(network, columns))
+    dataset = load(name, glue=glue, columns=_columns(path, network, columns))
     if dataset.task.regression != (network.vote == "mean"):
         kinds = ("classes", "scores")
         expected, found = kinds[network.vote == "mean"], kinds[dataset.task.regression]
@@ -273,12 +286,23 @@ def _dataset(path: Path, network: Network, data: str | None, columns: Mapping[st
     return dataset
 
 
-def _columns(network: Network, names: Mapping[str, str]) -> Columns:
+def _columns(path: Path, network: Network, names: Mapping[str, str]) -> Columns:
     from model.data.userfile import Columns
 
-    low, _, high = network.provenance.get("score_range", "").partition(" ")
-    scores = (float(low), float(high)) if high else None
-    return Columns(**names, labels=network.labels, score_range=scores)
+    return Columns(**names, labels=network.labels, score_range=_score_range(path, network))
+
+
+def _score_range(path: Path, network: Network) -> tuple[float, float] | None:
+    """Return the scores that a network's file states, which may be any text; none for classes."""
+    text = network.provenance.get("score_range")
+    if network.vote != "mean" or text is None:
+        return None
+    parts = text.split(" ")
+    scores = [float(part) for part in parts if SCORE.fullmatch(part)]
+    if len(parts) != 2 or len(scores) != 2 or scores[0] >= scores[1]:
+        expected = "the lowest and the highest score, such as '0 5'"
+        raise CommandError(f"{path}: provenance.score_range: must be {expected}, not {shown(text)}")
+    return scores[0], scores[1]
 
 
 def read_columns(text: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -10,7 +11,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from model.checks import require
+from model.checks import NetworkError, refuse, require
 from model.data.wordpiece import Encoded
 from model.integer import IntegerNetwork
 from model.lowering.ensemble import MEAN_FRACTION
@@ -19,6 +20,8 @@ from model.voting import Vote, calibrate, contributions, order_members, swings
 
 MULTIPLIER_BITS = {"soft": 8, "hard": 8, "mean": 16}
 _AT_ONCE = 256
+_FRACTIONS = 32
+_FRACTION = re.compile(r"-?[0-9]{1,2}")
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,7 @@ def revote(network: Network, weights: Sequence[float], sentences: Encoded, optio
     """
     count = len(network.members) if options.members is None else options.members
     require(1 <= count <= len(network.members), "members", f"from 1 to {len(network.members)}", options.members)
-    fractions = [int(text) for text in network.provenance.get("logit_fractions", "").split()]
-    require(len(fractions) == len(network.members), "network", "of an export, which states its logits", fractions)
+    fractions = _fractions(network)
     vote = options.vote or cast(Vote, network.vote)
     mean = network.vote == "mean"
     expected = "mean for a regression, and soft or hard for classes"
@@ -51,15 +53,18 @@ def revote(network: Network, weights: Sequence[float], sentences: Encoded, optio
     kept, own = list(network.members[:count]), list(weights[:count])
     logits = _logits(network, sentences)[:count]
     fraction = MEAN_FRACTION if vote == "mean" else 0
-    ballots = calibrate(
-        logits,
-        own,
-        MULTIPLIER_BITS[vote],
-        vote=vote,
-        fractions=fractions[:count],
-        fraction=fraction,
-        share=options.share,
-    )
+    try:
+        ballots = calibrate(
+            logits,
+            own,
+            MULTIPLIER_BITS[vote],
+            vote=vote,
+            fractions=fractions[:count],
+            fraction=fraction,
+            share=options.share,
+        )
+    except ValueError as error:
+        raise NetworkError(f"network: {error}") from None
     order = tuple(range(count))
     if options.order and vote != "mean":
         order = order_members(contributions(logits, ballots, vote), swings(ballots, vote))
@@ -77,6 +82,18 @@ def revote(network: Network, weights: Sequence[float], sentences: Encoded, optio
         fraction=fraction,
         provenance=known,
     )
+
+
+def _fractions(network: Network) -> list[int]:
+    """Return the fraction of each member's logits, which the network's file states in a text that may be any."""
+    key, count = "logit_fractions", len(network.members)
+    if key not in network.provenance:
+        refuse("network", "of an export, which states its logits", f"one without provenance.{key}")
+    parts = network.provenance[key].split(" ")
+    legal = len(parts) == count and all(_FRACTION.fullmatch(part) and abs(int(part)) < _FRACTIONS for part in parts)
+    expected = f"{count} integers between {-_FRACTIONS} and {_FRACTIONS}, one for each member"
+    require(legal, f"provenance.{key}", expected, network.provenance[key])
+    return [int(part) for part in parts]
 
 
 def _logits(network: Network, sentences: Encoded) -> NDArray[np.int64]:

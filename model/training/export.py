@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,11 @@ def export_again(folder: RunFolder, options: VoteOptions | None, glue: Path | No
 
 
 def _weights(folder: RunFolder, report: dict[str, Any], members: int) -> list[float]:
-    found = report.get("member_weights")
-    legal = isinstance(found, list) and len(found) == members and all(type(x) in (int, float) for x in found)
+    found: Any = report.get("member_weights")
+    numbers = isinstance(found, list) and len(found) == members and all(type(x) in (int, float) for x in found)
+    legal = numbers and all(0 <= x < math.inf for x in found) and found[0] > 0
     if not legal:
+        expected = f"{members} numbers of at least 0, the first above 0, not {show(found)}"
         where = f"{folder.path / REPORT}: member_weights"
-        raise TrainingError(f"{where}: must be {members} numbers, not {show(found)}; delete it and resume the run")
-    return [float(weight) for weight in found or ()]
+        raise TrainingError(f"{where}: must be {expected}; delete it and resume the run")
+    return [float(weight) for weight in found]

@@ -1,15 +1,20 @@
 """Figures of a network: each is what a slow count gives."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from model.bits import pack
 from model.data.dataset import DataError, Split, Task
 from model.data.metrics import mcc, pearson
 from model.evaluation import Evaluation, evaluate_split, figures, interval, is_cut, read_text, tokenizer_of
 from model.integer import IntegerNetwork
-from model.network import Network
+from model.network import Member, Network
+from model.operations import Classify, Embed, First, Matmul, Requantise
+from model.values import codes
+from tests.model.small import i16, i32
 
 Refused = Callable[..., str]
 CLASSES = Task("t", ("a", "b", "c"), ("accuracy", "macro_f1"))
@@ -122,3 +127,37 @@ class TestNetwork:
     def test_a_text_that_is_none(self, text: str, network: Network, refused: Refused) -> None:
         assert refused(DataError, read_text, network, text).startswith("text: must be ")
         assert refused(DataError, read_text, network, "a film", text).startswith("second text: must be ")
+
+
+def with_embeddings(network: Network, change: Callable[[Embed], Embed]) -> Network:
+    """Return a network whose embeddings are others."""
+    return replace(network, operations=tuple(change(at) if isinstance(at, Embed) else at for at in network.operations))
+
+
+class TestWhatCannotReadTexts:
+    def test_a_tokenizer_of_more_pieces_than_words(self, network: Network, refused: Refused) -> None:
+        words = tokenizer_of(network).size
+        fewer = with_embeddings(network, lambda at: replace(at, words=at.words[:-1], scales=at.scales[:-1]))
+        expected = f"one of at most {words - 1} pieces, as many as the network has words, not {words}"
+        message = f"tokenizer: must be {expected}; export the network again, with the tokenizer of its run"
+        assert refused(DataError, read_text, fewer, "a film") == message
+        assert refused(DataError, is_cut, fewer, "a film") == message
+        assert refused(DataError, evaluate_split, fewer, Split(("a film",), None, np.zeros(1, np.int64))) == message
+
+    def test_a_second_text_for_one_token_type(self, network: Network, refused: Refused) -> None:
+        single = with_embeddings(network, lambda at: replace(at, types=at.types[:1]))
+        assert np.array_equal(read_text(single, "a film").totals, read_text(network, "a film").totals)
+        message = "second text: must be left out for a network of one token type, not given"
+        assert refused(DataError, read_text, single, "a film", "lovely") == message
+        pairs = Split(("a film",), ("lovely",), np.zeros(1, np.int64))
+        assert refused(DataError, evaluate_split, single, pairs) == message
+
+    def test_a_network_of_codes(self, network: Network, refused: Refused) -> None:
+        reads = codes(4, "signed", 1, 3)
+        matmul = Matmul("m", ("row",), 4, 2, pack([[1, 0, 1, 0], [1, 1, 1, 1]]))
+        fixed = Requantise("f", ("m",), 0, 0, i16(1, 1), i32(0, 0))
+        classify = Classify("c", ("f",), 0, np.ones((2, 2), np.int8), i32(0, 0))
+        chain = (First("row", ("input",)), matmul, fixed, classify)
+        made = Network(chain, reads, (Member("one", "c", 1),), "soft", tokenizer=network.tokenizer)
+        message = "network: must be one that reads tokens, to read text, not one that reads codes"
+        assert refused(DataError, read_text, made, "a film") == message

@@ -237,7 +237,7 @@ class TestRefusals:
         path = tmp_path / "layer.safetensors"
         write_network(Network.chain((random_layer(8, 4, "signed", 1),)), path)
         message = refusal("eval", str(path), "--text", "x")
-        assert message == "network: must be one with members and a tokenizer, to read text, not without"
+        assert message == f"{path}: network: must be one with members and a tokenizer, to read text, not without"
         expected = f"--data must be given for {path}, which does not say what it was trained on"
         assert refusal("eval", str(path)) == expected
 

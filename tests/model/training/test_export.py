@@ -1,5 +1,6 @@
 """Another vote for a network that is there."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from model.data.wordpiece import Encoded
 from model.evaluation import encode_texts
 from model.integer import IntegerNetwork
 from model.network import Network, read_network
-from model.training import pipeline, results
+from model.training import ballots, pipeline, results
 from model.training.ballots import VoteOptions, revote
 from model.training.checks import TrainingError
 from model.training.export import export_again
@@ -79,8 +80,21 @@ class TestRun:
         path.write_bytes(whole.replace(b"member_weights", b"member_wieghts"))
         message = refused(TrainingError, again, finished, data, VoteOptions("hard"))
         path.write_bytes(whole)
-        expected = "member_weights: must be 3 numbers, not None; delete it and resume the run"
-        assert message == f"{path}: {expected}"
+        numbers = "3 numbers of at least 0, the first above 0"
+        assert message == f"{path}: member_weights: must be {numbers}, not None; delete it and resume the run"
+
+    @pytest.mark.parametrize(
+        "weights", [3, [1, 2], [1, 2, "x"], [1, True, 1], [0, 1, 1], [1, -1, 1], [1, float("nan"), 1], [1e999, 1, 1]]
+    )
+    def test_weights_that_no_run_gave(
+        self, weights: Any, finished: Path, data: dict[str, Any], refused: Refused
+    ) -> None:
+        path = finished / REPORT
+        whole = path.read_bytes()
+        path.write_text(json.dumps(json.loads(whole) | {"member_weights": weights}))
+        message = refused(TrainingError, again, finished, data, VoteOptions("hard"))
+        path.write_bytes(whole)
+        assert message.startswith(f"{path}: member_weights: must be 3 numbers of at least 0, the first above 0, not ")
 
 
 class TestRevote:
@@ -133,4 +147,35 @@ class TestRevote:
 
         silent = dataclasses.replace(network, provenance={})
         message = refused(NetworkError, revote, silent, [1.0] * 3, sentences, VoteOptions())
-        assert message == "network: must be of an export, which states its logits, not []"
+        expected = "of an export, which states its logits, not one without provenance.logit_fractions"
+        assert message == f"network: must be {expected}"
+
+    @pytest.mark.parametrize(
+        "text", ["", "x", "1 2", "1 2 3 4", "1 2 x", "1 2 3.5", "1  2 3", "1 2 32", "1 2 -32", "1 2 \u0663", "1 2 1e3"]
+    )
+    def test_fractions_that_are_any_text(
+        self, text: str, network: Network, sentences: Encoded, refused: Refused
+    ) -> None:
+        import dataclasses
+
+        stated = dataclasses.replace(network, provenance={"logit_fractions": text})
+        message = refused(NetworkError, revote, stated, [1.0] * 3, sentences, VoteOptions())
+        expected = "3 integers between -32 and 32, one for each member"
+        assert message == f"provenance.logit_fractions: must be {expected}, not {text!r}"
+
+    @pytest.mark.parametrize("vote", ["soft", "hard"])
+    def test_the_widest_fractions(self, vote: Any, network: Network, sentences: Encoded) -> None:
+        import dataclasses
+
+        stated = dataclasses.replace(network, provenance={"logit_fractions": "-31 0 31"})
+        assert revote(stated, [1.0] * 3, sentences, VoteOptions(vote)).vote == vote
+
+    def test_a_scale_that_no_vote_can_hold(
+        self, network: Network, sentences: Encoded, refused: Refused, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*arguments: Any, **named: Any) -> None:
+            raise ValueError("fraction must be so small that a scale fits")
+
+        monkeypatch.setattr(ballots, "calibrate", refuse)
+        message = refused(NetworkError, revote, network, [1.0] * 3, sentences, VoteOptions())
+        assert message == "network: fraction must be so small that a scale fits"
