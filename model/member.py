@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from model.encoder import masked_mean
 from model.expression import FeedForward, Node, linear_inputs
 from model.layers import AttentionCodes, WordEmbedding, make_linear, make_quantizer, project
 from model.shape import Shape
@@ -28,6 +29,7 @@ class MemberOutput:
     hidden: tuple[Tensor, ...]  # layers + 1 of [B, S, H]: the embedding, then each layer
     scores: tuple[Tensor, ...]  # layers of [B, A, S, S], scaled, before the mask
     projections: tuple[tuple[Tensor, Tensor, Tensor], ...]  # layers of Q, K, V [B, S, H] before their quantizers
+    pooled: Tensor  # [B, H]: the row that the head reads, before the pooler
 
 
 class Embedding(nn.Module):
@@ -148,8 +150,9 @@ class Member(nn.Module):
         self.shape = shape
         self.embedding = Embedding(shape)
         self.layers = nn.ModuleList(Layer(shape, ffn) for ffn in shape.ffn)
-        self.pooler_in = make_quantizer(shape, "pooler", channels=shape.hidden)
-        self.pooler = make_linear(shape.hidden, shape.hidden, shape)
+        if shape.pooler:
+            self.pooler_in = make_quantizer(shape, "pooler", channels=shape.hidden)
+            self.pooler = make_linear(shape.hidden, shape.hidden, shape)
         self.dropout = nn.Dropout(shape.dropout)
         self.classifier = nn.Linear(shape.hidden, shape.classes)
         nn.init.normal_(self.classifier.weight, std=0.02)
@@ -171,9 +174,16 @@ class Member(nn.Module):
             hidden.append(x)
             scores.append(layer_scores)
             projections.append(layer_projections)
-        (pooled,) = project(x[:, 0], [(self.pooler_in, self.pooler)])
-        logits = self.classifier(self.dropout(torch.tanh(pooled)))
-        return MemberOutput(logits, tuple(hidden), tuple(scores), tuple(projections))
+        pooled = x[:, 0] if self.shape.pooling == "first" else masked_mean(x, mask)  # [B, H]
+        logits = self.classifier(self.dropout(self._pool(pooled)))
+        return MemberOutput(logits, tuple(hidden), tuple(scores), tuple(projections), pooled)
+
+    def _pool(self, row: Tensor) -> Tensor:
+        """Return what the classifier reads [B, H] of the pooled row."""
+        if not self.shape.pooler:
+            return row
+        (y,) = project(row, [(self.pooler_in, self.pooler)])
+        return torch.tanh(y)
 
 
 def _quantizer_kind(node: Node) -> tuple[str, bool]:

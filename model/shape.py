@@ -14,6 +14,7 @@ WEIGHT_BITS = (1, 2, 32)
 ACTIVATION_BITS = (1, 2, 4, 8, 32)
 ATTENTIONS = ("softmax", "boolean", "threshold")
 SCALES = ("tensor", "channel")
+POOLINGS = ("first", "mean")
 LIMITS = {"layers": 48, "hidden": 4096, "heads": 256, "vocabulary": 65536, "positions": 1024, "types": 16}
 
 
@@ -54,7 +55,11 @@ class Precision:
 
 @dataclass(frozen=True)
 class Shape:
-    """Everything that decides which parameters a member has and how it computes."""
+    """Everything that decides which parameters a member has and how it computes.
+
+    `pooling` is what the head reads of the last layer: the row of [CLS], or the mean over the tokens of a sentence.
+    Without `pooler` the classifier reads that row as it is.
+    """
 
     vocabulary: int
     classes: int
@@ -70,6 +75,8 @@ class Shape:
     elastic: bool = True
     two_sets: bool = True
     split: bool = False
+    pooling: Literal["first", "mean"] = "first"
+    pooler: bool = True
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
@@ -78,10 +85,10 @@ class Shape:
         _check_integer("classes", self.classes, 1, 1024)
         if self.hidden % self.heads:
             raise NetworkError(f"heads: must divide hidden, {self.hidden}, not {self.heads}")
-        for name, choices in (("attention", ATTENTIONS), ("weight_scale", SCALES)):
+        for name, choices in (("attention", ATTENTIONS), ("weight_scale", SCALES), ("pooling", POOLINGS)):
             if getattr(self, name) not in choices:
                 raise NetworkError(f"{name}: must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
-        for name in ("elastic", "two_sets", "split"):
+        for name in ("elastic", "two_sets", "split", "pooler"):
             if not isinstance(getattr(self, name), bool):
                 raise NetworkError(f"{name}: must be true or false, not {getattr(self, name)!r}")
         if isinstance(self.dropout, bool) or not isinstance(self.dropout, (int, float)) or not 0 <= self.dropout < 1:

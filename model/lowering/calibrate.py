@@ -78,7 +78,7 @@ def measure(name: str, member: Member, calibration: Calibration) -> dict[str, fl
     hooks = [
         module.register_forward_hook(_watch(path, ranges))
         for path, module in member.named_modules()
-        if isinstance(module, (nn.LayerNorm, Attention, FeedForwardBlock)) or module is member.pooler
+        if isinstance(module, (nn.LayerNorm, Attention, FeedForwardBlock)) or path == "pooler"
     ]
     try:
         for ids, types in calibration.batches():

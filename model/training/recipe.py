@@ -19,7 +19,10 @@ from model.training.chain import NONE, TEACHER, Step, names_of, read_chain, step
 from model.training.checks import known_keys, require_flag, require_text
 from model.training.plan import FEATURES, StagePlan
 
-SHAPE_KEYS = ("layers", "hidden", "heads", "ffn", "attention", "weight_scale", "elastic", "two_sets", "dropout")
+SHAPE_KEYS = (
+    *("layers", "hidden", "heads", "ffn", "attention", "weight_scale"),
+    *("elastic", "two_sets", "pooling", "pooler", "dropout"),
+)
 METHODS = ("boosting", "bagging", "seeds")
 MODES = ("resample", "reweight")
 STARTS = ("warm", "fresh")

@@ -39,6 +39,7 @@ def output(seed, *, layers=LAYERS, heads=A, hidden=H, classes=C, tokens=S, dtype
         tuple(random(B, tokens, hidden) for _ in range(layers + 1)),
         tuple(random(B, heads, tokens, tokens) for _ in range(layers)),
         tuple(tuple(random(B, tokens, hidden) for _ in range(3)) for _ in range(layers)),
+        random(B, hidden),
     )
 
 
@@ -53,6 +54,7 @@ def row(given, index, tokens):
         tuple(x[index : index + 1, :tokens] for x in given.hidden),
         tuple(x[index : index + 1, :, :tokens, :tokens] for x in given.scores),
         tuple(tuple(x[index : index + 1, :tokens] for x in layer) for layer in given.projections),
+        given.pooled[index : index + 1],
     )
 
 
@@ -77,6 +79,7 @@ def test_direction_does_not_see_the_scale(scale):
         tuple(scale * x for x in teacher.hidden),
         teacher.scores,
         tuple(tuple(scale * x for x in layer) for layer in teacher.projections),
+        teacher.pooled,
     )
     _, parts = only("direction").loss(student, teacher, None, LABELS, MASK)
     assert parts["direction"] < 1e-12

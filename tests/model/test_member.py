@@ -90,6 +90,9 @@ OPTIONS = {
     "channel scale": {"weight_scale": "channel"},
     "one set": {"two_sets": False},
     "fixed": {"elastic": False},
+    "mean": {"pooling": "mean"},
+    "mean alone": {"pooling": "mean", "pooler": False},
+    "first alone": {"pooler": False},
     "stack": {"ffn": (FeedForward("linear2(relu(mul(linear1(x), x)))", 3, 5), FeedForward(GELU, 1, 30))},
     "max": {"ffn": (FeedForward("tanh(linear2(gelu(linear1(max(x, tanh(x))))))", 1, 9),)},
 }
@@ -121,6 +124,36 @@ class TestEveryOption:
         assert [list(x.shape) for x in output.scores] == [[4, 3, 7, 7]] * 2
         assert [[list(x.shape) for x in layer] for layer in output.projections] == [[[4, 7, 12]] * 3] * 2
         assert list(output.logits.shape) == [4, 3]
+        assert list(output.pooled.shape) == [4, 12]
+
+
+@pytest.mark.parametrize("pooling", ["first", "mean"])
+@pytest.mark.parametrize("pooler", [False, True])
+def test_the_head_reads_the_row_of_cls_or_the_mean_of_the_tokens(pooling: str, pooler: bool) -> None:
+    member = ready(shape(precision=FLOAT, pooling=pooling, pooler=pooler))
+    ids, mask, types = batch()
+    with torch.no_grad():
+        output = member(ids, mask, types)
+    last = output.hidden[-1]
+    rows = [last[b, : int(mask[b].sum())] for b in range(4)]
+    expected = torch.stack([own[0] if pooling == "first" else own.sum(0) / len(own) for own in rows])
+    torch.testing.assert_close(output.pooled, expected, rtol=1e-6, atol=1e-6)
+    state = member.state_dict()
+    names = {name for name in state if name.startswith("pooler")}
+    assert bool(names) == pooler
+    if pooler:
+        expected = torch.tanh(expected @ state["pooler.weight"].T + state["pooler.bias"])
+    logits = expected @ state["classifier.weight"].T + state["classifier.bias"]
+    torch.testing.assert_close(output.logits, logits, rtol=1e-5, atol=1e-5)
+
+
+def test_dropout_stays_before_the_classifier() -> None:
+    for pooler in (False, True):
+        member = ready(shape(precision=FLOAT, pooling="mean", pooler=pooler, dropout=0.9))
+        seen: list[Tensor] = []
+        member.classifier.register_forward_hook(lambda _, given, result, seen=seen: seen.append(given[0]))
+        member.train()(*batch())
+        assert (seen[0] == 0).any()
 
 
 def test_the_shifts_of_query_key_and_value_move_bits() -> None:

@@ -11,6 +11,7 @@ def test_defaults() -> None:
     shape = Shape(100, 2)
     assert (shape.layers, shape.hidden, shape.heads, shape.positions) == (2, 128, 2, 64)
     assert shape.ffn == (FeedForward(width=512),) * 2
+    assert (shape.pooling, shape.pooler) == ("first", True)
     assert shape.precision.label == "1-1-1"
     assert Precision.uniform(32, 32, 32).label == "32-32-32"
     assert Precision(ffn_inner=4).label == "1-1-4"
@@ -20,6 +21,8 @@ def test_plain_data_and_back() -> None:
     ffn = (FeedForward(stack=2, width=3), FeedForward("linear2(gelu(linear1(x)))", 1, 5))
     shape = Shape(7, 3, layers=2, hidden=6, heads=3, ffn=ffn, precision=Precision(projection=4), attention="boolean")
     assert Shape.from_dict(shape.to_dict()) == shape
+    headless = shape.replace(pooling="mean", pooler=False)
+    assert Shape.from_dict(headless.to_dict()) == headless != shape
     assert Shape.from_dict({"vocabulary": 7, "classes": 2, "ffn": {"width": 9}}).ffn == (FeedForward(width=9),) * 2
 
 
@@ -37,7 +40,9 @@ def test_plain_data_and_back() -> None:
         ({"classes": 0}, "classes: must be an integer from 1 to 1024, not 0"),
         ({"attention": "soft"}, "attention: must be one of softmax, boolean, threshold, not 'soft'"),
         ({"weight_scale": "row"}, "weight_scale: must be one of tensor, channel, not 'row'"),
+        ({"pooling": "max"}, "pooling: must be one of first, mean, not 'max'"),
         ({"elastic": 1}, "elastic: must be true or false, not 1"),
+        ({"pooler": 3}, "pooler: must be true or false, not 3"),
         ({"dropout": 1}, "dropout: must be from 0 to below 1, not 1"),
         (
             {"split": True, "ffn": (FeedForward(width=32768),)},
