@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from model.checks import MAX_SIZE, SETS
 from model.functions import MINIMUM_ALPHA, Binarize, compiles, floor_alpha, layout_of
-from model.products import Behind, Product, Products, Weights, weight_bits
+from model.products import Behind, Product, Products, Weights, weight_signs
 
 SCALES = ("tensor", "channel")
 _INITIAL_WEIGHT = 0.02
@@ -123,6 +123,7 @@ class BinaryLinear(nn.Module):
     """
 
     copies = 1
+    ternary = False
 
     def __init__(
         self,
@@ -141,7 +142,7 @@ class BinaryLinear(nn.Module):
         self.in_features = in_features
         self.out_features = out_features
         self.weight_scale = weight_scale
-        self.kind = Weights(weight_scale == "channel", self.copies)
+        self.kind = Weights(weight_scale == "channel", self.copies, self.ternary)
         self.weight = nn.Parameter(torch.empty(out_features, in_features).normal_(std=_INITIAL_WEIGHT))
         self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
 
@@ -151,12 +152,12 @@ class BinaryLinear(nn.Module):
             return _product(units, alpha, self.weight, self.bias, self.kind)
 
     def signs(self) -> Tensor:
-        """Return the binary weights: +1 or -1."""
-        return weight_bits(self.weight, self.kind.by_row)[0]
+        """Return the weights that meet the units: +1 or -1."""
+        return weight_signs(self.weight, self.kind)[0]
 
     def alpha_w(self) -> Tensor:
         """Return the scale of the weights: a number, or one value per output channel."""
-        scale = weight_bits(self.weight, self.kind.by_row)[1]
+        scale = weight_signs(self.weight, self.kind)[1]
         return scale if self.kind.by_row else scale[0]
 
     def extra_repr(self) -> str:

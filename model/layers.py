@@ -10,24 +10,12 @@ from torch import Tensor, nn
 
 from model.binary import BinaryLinear, ElasticBinarizer, products
 from model.functions import SignedRows, mean
+from model.products import ternary_signs
 from model.quantizer import PassThrough, UniformQuantizer, quantizer
 from model.shape import Shape
 
 INITIAL_DEVIATION = 0.02
-TERNARY_LEVEL = 0.7
 AnyQuantizer = ElasticBinarizer | UniformQuantizer | PassThrough
-
-
-class _Straight(torch.autograd.Function):
-    """Forward the second argument, pass the gradient to the first."""
-
-    @staticmethod
-    def forward(ctx: Any, latent: Tensor, value: Tensor) -> Tensor:
-        return value.clone()
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return gradient, None
 
 
 class _Positive(torch.autograd.Function):
@@ -44,7 +32,6 @@ class _Positive(torch.autograd.Function):
         return torch.where(scores.abs() <= 1, gradient, 0.0)
 
 
-_straight: Callable[..., Tensor] = _Straight.apply
 _positive: Callable[..., Tensor] = _Positive.apply
 _signed_rows: Callable[..., Tensor] = SignedRows.apply
 
@@ -59,19 +46,20 @@ class FloatLinear(nn.Linear):
 
     def forward(self, units: Tensor, alpha: Tensor) -> Tensor:  # type: ignore[override]
         """Return y for the units of a quantizer and its alpha."""
-        return nn.functional.linear(units * alpha, self.values(), self.bias)
-
-    def values(self) -> Tensor:
-        """Return the weights that the product reads."""
-        return self.weight
+        return nn.functional.linear(units * alpha, self.weight, self.bias)
 
 
-class TernaryLinear(FloatLinear):
-    """Weights of three levels, -a, 0 and a: 0 where |w| <= 0.7 * mean|w|, a the mean of |w| over the rest."""
+class TernaryLinear(BinaryLinear):
+    """Weights of three levels, -a, 0 and a: 0 where |w| <= 0.7 * mean|w|, a the mean of |w| over the rest.
 
-    def values(self) -> Tensor:
-        """Return the three-level weights; the gradient goes to the latent ones unchanged."""
-        return _straight(self.weight, ternary(self.weight.detach()))
+    As in a binary layer, D is the sum of units x signs, here -1, 0 or +1, and y = D * (alpha * a) + bias; the latent
+    weights get the gradient of a * sign unchanged.
+    """
+
+    ternary = True
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
 
 
 class SplitLinear(BinaryLinear):
@@ -85,10 +73,8 @@ class SplitLinear(BinaryLinear):
 
 def ternary(weight: Tensor) -> Tensor:
     """Return the three-level values of latent weights."""
-    size = weight.abs()
-    large = size > TERNARY_LEVEL * size.mean()
-    level = size[large].mean() if large.any() else size.new_zeros(())
-    return torch.where(large, weight.sign() * level, 0.0)
+    signs, scale = ternary_signs(weight)
+    return signs * scale[0]
 
 
 def make_linear(inputs: int, outputs: int, shape: Shape) -> nn.Module:

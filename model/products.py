@@ -1,4 +1,4 @@
-"""The autograd functions of binary linear layers: on units of a binarizer, or on a tensor through its binarizers.
+"""The autograd functions of linear layers of signs: on units of a binarizer, or on a tensor through its binarizers.
 
 As in `model.functions`, a CPU runs compiled passes on float32 numbers and all else torch's own operations.
 """
@@ -15,12 +15,17 @@ from model import kernels
 from model.blocks import run_blocks
 from model.functions import Layout, binarize, binarize_backward, compiles, layout_of, solid
 
+TERNARY_LEVEL = 0.7
+
 
 class Weights(NamedTuple):
-    """Which weights a binary linear layer has: a scale by row or one for all, and how often a row reads its units."""
+    """Which weights a layer of signs has: a scale by row or one for all, how often a row reads its units, and whether
+    a sign may be 0.
+    """
 
     by_row: bool = False
     copies: int = 1
+    ternary: bool = False
 
 
 class Product(torch.autograd.Function):
@@ -109,7 +114,7 @@ def _multiply(
     units: Tensor, alpha: Tensor, weight: Tensor, bias: Tensor | None, kind: Weights
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return y, the signs and the scale of each row."""
-    signs, scale = weight_bits(weight, kind.by_row)
+    signs, scale = weight_signs(weight, kind)
     if kind.copies > 1:
         signs = signs.view(len(signs), kind.copies, -1).sum(1)
     y = torch.mm(units.reshape(-1, signs.shape[1]), signs.t())
@@ -142,6 +147,19 @@ def _multiply_backward(
         dense *= alpha
         to_weight *= alpha
     return to_weight.repeat(1, copies) if copies > 1 else to_weight, dense, to_alpha
+
+
+def weight_signs(weight: Tensor, kind: Weights) -> tuple[Tensor, Tensor]:
+    """Return the signs of weights, as long as the weights are, and each row's scale."""
+    return ternary_signs(weight) if kind.ternary else weight_bits(weight, kind.by_row)
+
+
+def ternary_signs(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return 0 where |weight| <= 0.7 * mean|weight| and else its sign, and the mean of |weight| where it is not 0."""
+    size = weight.detach().abs()
+    large = size > TERNARY_LEVEL * size.mean(dtype=torch.float64).to(size.dtype)
+    level = size[large].mean(dtype=torch.float64).to(size.dtype) if large.any() else size.new_zeros(())
+    return torch.where(large, weight.detach().sign(), 0.0), level.expand(len(weight)).contiguous()
 
 
 def weight_bits(weight: Tensor, by_row: bool) -> tuple[Tensor, Tensor]:

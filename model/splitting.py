@@ -20,6 +20,7 @@ from torch import Tensor
 from model.checks import show
 from model.layers import TernaryLinear, ternary
 from model.member import Member
+from model.products import weight_bits
 
 _SCALES = ("tensor", "channel")
 # A half must keep the sign of a weight that is not 0, however lopsided the weights are that become 0.
@@ -64,14 +65,14 @@ def split_weight(weight: Tensor, weight_scale: Literal["tensor", "channel"] = "t
     level = ternary(weight.detach()).double().abs().max()
     for found in _candidates(latent, level, weight_scale == "channel"):
         made = found.to(weight.dtype)
-        centred = made - made.mean(dtype=torch.float64).to(made.dtype)
-        if torch.equal(centred >= 0, latent >= 0):
+        signs, scale = weight_bits(made, by_row=weight_scale == "channel")
+        if torch.equal(signs > 0, latent >= 0) and (scale == level / 2).all():
             return made
     raise ValueError("weight must have a 0 or a +a once it is ternary, not -a alone: against their mean all are +1")
 
 
 def split_member(member: Member) -> Member:
-    """Return the binary member that computes what a ternary one does, up to the rounding of its float sums.
+    """Return the binary member that computes what a ternary one does, to the bit.
 
     Quantizers, embedding, norms, biases and classifier are copied; both halves of a layer share its quantizer. Nothing
     is drawn from torch's random state.

@@ -57,9 +57,24 @@ def test_ternary_layer_passes_the_gradient_to_its_latent_weights():
     layer = filled(TernaryLinear(3, 2), [[0.5, -0.5, 2.0], [-1.5, 0.75, -0.75]])
     units, alpha, direction = torch.randn(4, 3), torch.tensor(2.0), torch.randn(4, 2)
     y = layer(units, alpha)
-    assert torch.equal(y, linear(units * 2, ternary(layer.weight.detach()), layer.bias))
+    assert_close(y, linear(units * 2, ternary(layer.weight.detach()), layer.bias))
     (y * direction).sum().backward()
     assert_close(layer.weight.grad, direction.T @ (units * 2))
+
+
+def test_ternary_layer_scales_the_integer_sums_of_units_and_signs():
+    torch.manual_seed(2)
+    layer, units, alpha = TernaryLinear(31, 5), torch.randint(-8, 8, (7, 31)).float(), torch.tensor(0.3)
+    with torch.no_grad():
+        layer.bias.normal_()
+    values = ternary(layer.weight.detach())
+    level = values.max()
+    sums = units.long() @ values.sign().long().T
+    assert layer.signs().unique().tolist() == [-1, 0, 1]
+    assert torch.equal(layer.signs() * layer.alpha_w(), values)
+    assert torch.equal(layer(units, alpha), sums.float() * (alpha * level) + layer.bias)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(layer(units, alpha), sums.float() * (alpha * level) + layer.bias)
 
 
 @pytest.mark.parametrize("weight_scale", ["tensor", "channel"])

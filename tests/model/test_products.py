@@ -6,13 +6,13 @@ from torch.testing import assert_close
 
 from model import binary, products
 from model.binary import BinaryLinear, ElasticBinarizer
-from model.layers import SplitLinear
+from model.layers import SplitLinear, TernaryLinear
 from tests.model.passes import by_torch, close_sum
 
 NAN = float("nan")
 
 
-def pairs(count, *, split=False, set="signed", weight_scale="tensor", bias=True):
+def pairs(count, *, split=False, ternary=False, set="signed", weight_scale="tensor", bias=True):
     """Return binarizers and linear layers of 40 inputs, each its own."""
     torch.manual_seed(3)
     made = []
@@ -20,6 +20,8 @@ def pairs(count, *, split=False, set="signed", weight_scale="tensor", bias=True)
         source = ElasticBinarizer(set, channels=40, alpha=0.6)
         if split:
             linear = SplitLinear(40, outputs, weight_scale)
+        elif ternary:
+            linear = TernaryLinear(40, outputs)
         else:
             linear = BinaryLinear(40, outputs, bias=bias, weight_scale=weight_scale)
         torch.nn.init.normal_(source.beta, std=0.2)
@@ -48,6 +50,7 @@ OPTIONS = {
     "unsigned": {"count": 2, "set": "unsigned"},
     "scale of a channel": {"count": 2, "weight_scale": "channel"},
     "no bias": {"count": 2, "bias": False},
+    "ternary": {"count": 2, "ternary": True},
     "split": {"count": 2, "split": True, "weight_scale": "channel"},
 }
 
