@@ -59,6 +59,20 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return all(torch.equal(one[name], other[name]) for name in one if not name.endswith("alpha"))
 
 
+def weights_given(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Return a list that fills with the weights of the losses of each stage."""
+    from model.training import students as module
+
+    given: list[Any] = []
+    own = module.batch_loss
+    monkeypatch.setattr(
+        module,
+        "batch_loss",
+        lambda plan, regression, teacher, weights: (given.append(weights), own(plan, regression))[1],
+    )
+    return given
+
+
 class TestStart:
     def test_warm(self, students: Make, plain: dict[str, Any], recorder: Recorder) -> None:
         made, ensemble = trained(students, plain, members=3)
@@ -119,18 +133,35 @@ class TestSampling:
         assert draw(0).tolist() != draw(1).tolist()
         assert sorted(recorder.draws["member-1"]) != sorted(recorder.draws["member-2"])
 
+    def test_bags_are_those_of_the_boosting(self, students: Make, plain: dict[str, Any], recorder: Recorder) -> None:
+        made, _ = trained(students, plain, method="bagging", members=3)
+        labels = made.dataset.train.labels
+        boosting = Boosting(labels, Settings(2, method="bagging", seed=3))
+        for index in range(3):
+            drawn = recorder.draws[f"member-{index + 1}"]
+            assert drawn == boosting.draw(len(labels), member_seed(3, index), 0).tolist()
+            assert np.bincount(drawn, minlength=len(labels)).tolist() == (boosting.distribution * len(labels)).tolist()
+            boosting.update(labels)
+
+    def test_bags_that_weigh(
+        self, students: Make, plain: dict[str, Any], recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each sentence is shown once, and weighs as often as it is in the bag."""
+        given = weights_given(monkeypatch)
+        made, _ = trained(students, plain, method="bagging", mode="reweight")
+        assert recorder.draws == {}
+        labels = made.dataset.train.labels
+        boosting = Boosting(labels, Settings(2, method="bagging", mode="reweight", seed=3))
+        for weights in given[3:]:
+            assert weights.tolist() == (boosting.distribution * len(labels)).tolist()
+            assert weights.sum() == pytest.approx(len(labels))
+            boosting.update(labels)
+        assert given[3].tolist() != given[4].tolist()
+
     def test_weights_of_losses(
         self, students: Make, plain: dict[str, Any], recorder: Recorder, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from model.training import students as module
-
-        given = []
-        own = module.batch_loss
-        monkeypatch.setattr(
-            module,
-            "batch_loss",
-            lambda plan, regression, teacher, weights: (given.append(weights), own(plan, regression))[1],
-        )
+        given = weights_given(monkeypatch)
         trained(students, plain, mode="reweight")
         assert [weights is None for weights in given] == [True, True, True, False, False]
         assert given[3].tolist() == [1.0] * len(given[3])
