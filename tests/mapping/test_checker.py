@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import random
 from collections.abc import Callable
 from typing import Any
@@ -19,56 +18,9 @@ from mapping.mapper import map_layer
 from mapping.tiling import Tiling
 from sim.machine import execute
 from sim.timing import simulate
+from tests.mapping.broken import SMALL, Edit, broken, edit_operand, find, good, put
 from tests.mapping.cases import changed, layer_and_activations, profile, with_operands
 from tests.sim.programs import FENCE, HALT
-
-SMALL = Accelerator(
-    name="small",
-    rows=2,
-    columns=2,
-    word_bits=8,
-    port_bits=8,
-    activation_lines=8,
-    weight_lines=12,
-    threshold_lines=4,
-    output_lines=4,
-)
-TILING = Tiling(1, 1, 1, 2, 2, 3, 4, 2)
-
-Edit = Callable[[list[Instruction]], object]
-
-
-@functools.cache
-def good() -> Program:
-    """Return a program that replaces items in every buffer, 5 x 24 x 10 in tiles of 2 x 2."""
-    layer, activations = layer_and_activations(1, 5, 24, 10)
-    return map_layer(SMALL, layer, activations, tiling=TILING).program
-
-
-def find(instructions: list[Instruction], opcode: Opcode, number: int = 0, **operands: int) -> int:
-    """Return the index of the numbered instruction of an opcode with some operands; -1 is the last."""
-    found = [
-        index
-        for index, instruction in enumerate(instructions)
-        if instruction.opcode is opcode and all(getattr(instruction, n) == v for n, v in operands.items())
-    ]
-    return found[number]
-
-
-def put(instructions: list[Instruction], index: int, **operands: int) -> None:
-    """Change operands or masks of one instruction."""
-    instructions[index] = with_operands(instructions[index], **operands)
-
-
-def broken(edit: Edit) -> str:
-    """Return the message with which the edited program is refused."""
-    instructions = list(good().instructions)
-    edit(instructions)
-    with pytest.raises(CheckError) as caught:
-        check(changed(good(), instructions))
-    message = str(caught.value)
-    assert message.startswith("program: ") and "\n" not in message
-    return message
 
 
 def test_the_good_program_is_good() -> None:
@@ -76,11 +28,6 @@ def test_the_good_program_is_good() -> None:
     opcodes = [instruction.opcode for instruction in good().instructions]
     assert opcodes.count(Opcode.LOAD) == 15 and opcodes.count(Opcode.MATMUL) == 9
     assert issubclass(CheckError, MappingError)
-
-
-def edit_operand(opcode: Opcode, number: int = 0, where: dict[str, int] | None = None, **operands: int) -> Edit:
-    """Return an edit that changes one instruction's operands."""
-    return lambda instructions: put(instructions, find(instructions, opcode, number, **(where or {})), **operands)
 
 
 OPERANDS = [
@@ -144,92 +91,6 @@ def test_alignment_to_beats_and_lines() -> None:
         with pytest.raises(CheckError) as caught:
             check(changed(program, instructions))
         assert message in str(caught.value)
-
-
-# --- order -------------------------------------------------------------------------------------------------------
-
-
-def test_a_dropped_signal() -> None:
-    def edit(instructions: list[Instruction]) -> None:
-        put(instructions, find(instructions, Opcode.BINARIZE, -1, signal=8), signal=0)
-
-    assert "wait for THRESHOLD must have a signal, not be number 3 of 2" in broken(edit)
-
-
-def test_a_dropped_wait() -> None:
-    def edit(instructions: list[Instruction]) -> None:
-        put(instructions, find(instructions, Opcode.STORE, -1), wait=0)
-
-    assert "signal to STORE must have a wait, not be number 3 of 2" in broken(edit)
-
-
-def test_an_extra_token() -> None:
-    def edit(instructions: list[Instruction]) -> None:
-        index = find(instructions, Opcode.STORE)
-        put(instructions, index, signal=instructions[index].signal | 1)
-
-    assert "signal to LOAD must have a wait, not be number 1 of 0" in broken(edit)
-
-
-def test_a_missing_pair_leaves_a_read_unordered() -> None:
-    def edit(instructions: list[Instruction]) -> None:
-        put(instructions, find(instructions, Opcode.STORE, -1), wait=0)
-        put(instructions, find(instructions, Opcode.BINARIZE, -1, signal=8), signal=0)
-
-    message = broken(edit)
-    assert "(store " in message
-    assert "must be written before being read; nothing makes it wait for THRESHOLD instruction " in message
-
-
-def test_a_missing_pair_leaves_a_replacement_unordered() -> None:
-    def edit(instructions: list[Instruction]) -> None:
-        index = next(i for i, instruction in enumerate(instructions) if instruction.wait == 2)
-        signaller = next(i for i, instruction in enumerate(instructions) if instruction.signal & 1)
-        put(instructions, index, wait=0)
-        put(instructions, signaller, signal=instructions[signaller].signal & ~1)
-
-    message = broken(edit)
-    assert "(load " in message
-    assert "must be read before being replaced; nothing makes it wait for ARRAY instruction " in message
-
-
-def test_swapped_loads_and_users() -> None:
-    def edit(instructions: list[Instruction]) -> None:
-        index = find(instructions, Opcode.MATMUL)
-        instructions.insert(0, instructions.pop(index))
-        instructions.insert(1, instructions.pop(index + 1))
-
-    assert "wait for LOAD must be for an earlier signal, not instruction " in broken(edit)
-
-
-def test_a_wait_for_a_later_signal() -> None:
-    def edit(instructions: list[Instruction]) -> None:
-        index = find(instructions, Opcode.STORE)
-        instructions[index - 1], instructions[index] = instructions[index], instructions[index - 1]
-
-    assert "wait for THRESHOLD must be for an earlier signal, not instruction " in broken(edit)
-
-
-def test_a_line_that_was_never_written() -> None:
-    message = broken(edit_operand(Opcode.MATMUL, activation_line=5))
-    assert "activation lines 5-7 must be written before being read, not empty" in message
-
-
-def test_a_bank_that_was_never_written() -> None:
-    def edit(instructions: list[Instruction]) -> None:
-        index = find(instructions, Opcode.LOAD)
-        put(instructions, index, segment_beats=3)
-
-    assert "activation lines 0-2 must be written before being read, not empty" in broken(edit)
-
-
-def test_a_fence_orders_everything() -> None:
-    instructions: list[Instruction] = []
-    for instruction in good().instructions[:-1]:
-        instructions.append(with_operands(instruction, wait=0, signal=0))
-        if instruction.opcode is not Opcode.MATMUL:
-            instructions.append(FENCE)
-    check(changed(good(), [*instructions, HALT]))
 
 
 # --- ends, pairs, results ----------------------------------------------------------------------------------------
