@@ -48,10 +48,10 @@ def load_recipe(path_or_name: str) -> Recipe:
         return Recipe.from_dict(plain_data(root))
     except NetworkError as error:
         field = str(error).partition(": ")[0]
-        raise FileError(f"{path}:{_line(root, field)}: {error}") from None
+        raise FileError(f"{path}:{line_of(root, field)}: {error}") from None
 
 
-def _line(node: Node, field: str) -> int:
+def line_of(node: Node, field: str) -> int:
     """Return the line of a field such as `chain[1].losses.label`, or of the part of it that is there."""
     line = node.line
     for name, index in _PART.findall(field):

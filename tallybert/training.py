@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -77,12 +78,8 @@ def train(
         if found and (found.get("device"), found.get("threads")) != (device, threads):
             was = f"{found.get('device')} and {found.get('threads')} threads"
             progress.say(f"begun on {was}: only there would the results be the same to the bit")
-        try:
+        with within_memory():
             report = train_folder(run, Machine(device, glue, progress, save_every), inputs)
-        except torch.OutOfMemoryError:
-            raise CommandError(
-                "batch must fit into the memory of the GPU, not exceed it; lower batch or limit"
-            ) from None
     return report | {"folder": str(folder), "device": device, "threads": threads}
 
 
@@ -192,9 +189,7 @@ def export(folder: Path, target: Path, options: VoteOptions | None, *, glue: Pat
     from model.training.run import RunFolder
 
     set_threads(DEFAULT_THREADS)
-    recipe = _recorded_recipe(folder)
-    if recipe is None:
-        raise CommandError(f"{folder}: must be the folder of a run, not one without recipe.json")
+    recipe = finished_recipe(folder)
     if target.resolve().is_relative_to(folder.resolve()):
         raise CommandError(f"{target}: must be outside the run's folder, whose files belong to the run")
     with RunFolder(folder, recipe, resume=True) as run:
@@ -231,6 +226,17 @@ def set_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
+@contextmanager
+def within_memory() -> Iterator[None]:
+    """Say in one line that a GPU's memory was too small."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise CommandError("batch must fit into the memory of the GPU, not exceed it; lower batch or limit") from None
+
+
 def _folder(recipe: Recipe | None, resume: bool) -> Path:
     """Return the folder of a run that was given none: a new one, or the newest of the recipe."""
     if recipe is None:
@@ -253,6 +259,14 @@ def _with_seed(folder: Path, recipe: Recipe | None, resume: bool, seed: int | No
     if seed is not None:
         return chosen.replace(seed=seed)
     return chosen if known is None else chosen.replace(seed=known.seed)
+
+
+def finished_recipe(folder: Path) -> Recipe:
+    """Return the recipe of a run's folder."""
+    recipe = _recorded_recipe(folder)
+    if recipe is None:
+        raise CommandError(f"{folder}: must be the folder of a run, not one without recipe.json")
+    return recipe
 
 
 def _recorded_recipe(folder: Path) -> Recipe | None:

@@ -13,6 +13,7 @@ from model.boosting import Boosting, Round, Settings, member_seed
 from model.member import Member
 from model.training.chain import FRESH, LABELS, MEMBER
 from model.training.corpus import Corpus
+from model.training.facts import data_digest
 from model.training.plan import StagePlan
 from model.training.recipe import EnsembleRecipe
 from model.training.stage import Sampling, stage_seed
@@ -92,14 +93,15 @@ def _sampling(boosting: Boosting, seed: int) -> Sampling:
     settings = boosting.settings
     if settings.method == "seeds":
         return Sampling()
+    facts = {"boosting": data_digest(boosting.to_dict()), "seed": seed}
     if settings.mode == "reweight":
-        return Sampling(weights=boosting.loss_weights)
-    return Sampling(draw=lambda epoch: boosting.draw(len(boosting.labels), seed, epoch))
+        return Sampling(weights=boosting.loss_weights, facts=facts)
+    return Sampling(draw=lambda epoch: boosting.draw(len(boosting.labels), seed, epoch), facts=facts)
 
 
 def _predictions(students: Students, member: Member, index: int) -> NDArray[Any]:
     """Return what a member says of all training examples, in their order."""
     corpus, what = students.corpus(students.recipe.ensemble.plan), f"member {index + 1} reads its sentences"
     name = f"{LABELS}-{MEMBER}-{index + 1}"
-    logits = students.runner.compute(name, lambda: {"logits": students.runner.predict(what, member, corpus)})["logits"]
+    logits = students.said(name, what, member, corpus)
     return logits[:, 0].astype(np.float64) if students.dataset.task.regression else logits.argmax(1)

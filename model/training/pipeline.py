@@ -16,9 +16,10 @@ from model.training.inputs import Inputs, read_inputs, settle
 from model.training.pool import make_pool, word_neighbours
 from model.training.progress import Progress, Silence
 from model.training.recipe import Recipe
-from model.training.results import export_run, references, report_of
+from model.training.results import export_run, references, report_of, step_report
 from model.training.run import CURVES, NETWORK, REPORT, RunFolder, recorded, write_report
 from model.training.runner import SAVE_EVERY, Runner
+from model.training.store import Store
 from model.training.students import Students, gather
 from model.training.teacher import Teacher, make_teacher
 
@@ -31,6 +32,7 @@ class Machine:
     glue: Path | None = None
     progress: Progress = field(default_factory=Silence)
     save_every: float = SAVE_EVERY
+    store: Store | None = None
 
 
 def train(folder: RunFolder, machine: Machine, inputs: Inputs | None = None) -> dict[str, Any]:
@@ -39,6 +41,8 @@ def train(folder: RunFolder, machine: Machine, inputs: Inputs | None = None) -> 
     if report is not None:
         machine.progress.say(f"{folder.path}: finished before")
         return report
+    if folder.recipe.stop is not None:
+        return _end_at_step(train_chain(folder, machine, inputs))
     students, ensemble = prepare(folder, machine, inputs)
     # Left where a run was killed after the last stage was written and before its checkpoints were removed.
     folder.drop_checkpoints()
@@ -57,10 +61,16 @@ def train(folder: RunFolder, machine: Machine, inputs: Inputs | None = None) -> 
 
 def prepare(folder: RunFolder, machine: Machine, inputs: Inputs | None = None) -> tuple[Students, Ensemble]:
     """Train what is not trained yet, and return the students and the ensemble."""
-    students = begin(folder, machine, inputs)
-    for step in folder.recipe.chain:
-        students.run_step(step)
+    students = train_chain(folder, machine, inputs)
     return students, train_ensemble(students)
+
+
+def train_chain(folder: RunFolder, machine: Machine, inputs: Inputs | None = None) -> Students:
+    """Train the steps of the chain that are asked for, as far as they are not there yet, and return the students."""
+    students = begin(folder, machine, inputs)
+    for step in folder.recipe.steps:
+        students.run_step(step)
+    return students
 
 
 def begin(folder: RunFolder, machine: Machine, inputs: Inputs | None = None) -> Students:
@@ -69,7 +79,9 @@ def begin(folder: RunFolder, machine: Machine, inputs: Inputs | None = None) -> 
     inputs = inputs or read_inputs(recipe, folder.path, machine.glue)
     settle(folder, inputs)
     dataset, tokenizer = inputs.dataset, inputs.tokenizer
-    runner = Runner(folder, machine.device, machine.progress, machine.save_every, lambda: draw(folder, dataset))
+    runner = Runner(
+        folder, machine.device, machine.progress, machine.save_every, lambda: draw(folder, dataset), machine.store
+    )
     teacher = None if recipe.teacher is None else make_teacher(runner, recipe.teacher, inputs, recipe.seed)
     pool = _pool(recipe, dataset, teacher, machine.glue)
     folder.settle(pool_digest=hashlib.sha256("\0".join(pool).encode()).hexdigest())
@@ -78,8 +90,10 @@ def begin(folder: RunFolder, machine: Machine, inputs: Inputs | None = None) -> 
 
 
 def finished_report(folder: RunFolder) -> dict[str, Any] | None:
-    """Return the report of a run whose network is there and whole, or None."""
+    """Return the report of a run whose network is there and whole, if it makes one, or None."""
     report, path = recorded(folder.path, REPORT), folder.path / NETWORK
+    if folder.recipe.stop is not None:
+        return report if report.get("stop") == folder.recipe.stop else None
     if not report or not path.is_file():
         return None
     whole = hashlib.sha256(path.read_bytes()).hexdigest() == report.get("digest")
@@ -104,4 +118,15 @@ def _pool(recipe: Recipe, dataset: Dataset, teacher: Teacher | None, glue: Path 
     neighbours = {}
     if recipe.data.replace:
         neighbours = word_neighbours(dataset.train.texts, teacher.classifier.encoder, teacher.tokenizer)
-    return make_pool(recipe.data, dataset, neighbours, recipe.seed, glue)
+    seed = recipe.seed if recipe.data.seed is None else recipe.data.seed
+    return make_pool(recipe.data, dataset, neighbours, seed, glue)
+
+
+def _end_at_step(students: Students) -> dict[str, Any]:
+    """Write the report of a run that ends with a step of the chain, and return it."""
+    folder = students.runner.folder
+    folder.drop_checkpoints()
+    report = step_report(students)
+    draw(folder, students.dataset)
+    write_report(folder, report)
+    return report

@@ -30,7 +30,7 @@ REGIMES = ("none", "logits", "two-stage")
 VOTES = ("soft", "hard")
 POOLINGS = ("first", "mean")
 POOL_SOURCES = tuple(source.name for source in POOL)
-SECTIONS = ("name", "seed", "data", "teacher", "shape", "chain", "ensemble", "calibration")
+SECTIONS = ("name", "seed", "data", "teacher", "shape", "chain", "ensemble", "calibration", "stop")
 MAX_SEED = 2**31 - 1
 FEATURES_RATE = 2.5
 MAX_PARAMETERS = 1 << 29
@@ -49,6 +49,7 @@ class DataRecipe:
     splice: int = 0
     unlabelled: int = 0
     sources: tuple[str, ...] = ()
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         require_text("data.set", self.set)
@@ -60,6 +61,7 @@ class DataRecipe:
         require_integer("data.replace", self.replace, 0, 100)
         for name in ("splice", "unlabelled", "examples"):
             require_integer(f"data.{name}", getattr(self, name), 0, 10_000_000)
+        require_seed("data.seed", self.seed)
 
     @property
     def pool_key(self) -> str | None:
@@ -74,6 +76,7 @@ class TeacherRecipe:
     source: str
     pooling: str
     limit: int
+    seed: int | None
     plan: StagePlan
 
 
@@ -95,7 +98,7 @@ class EnsembleRecipe:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One training run."""
+    """One training run; with `stop`, its chain alone and no further than the step of that name."""
 
     name: str
     seed: int
@@ -105,6 +108,7 @@ class Recipe:
     chain: tuple[Step, ...]
     ensemble: EnsembleRecipe
     calibration: int
+    stop: str | None = None
 
     @classmethod
     def from_dict(cls, data: Any) -> Recipe:
@@ -123,7 +127,8 @@ class Recipe:
         ensemble = _ensemble(values.get("ensemble", {}), chain, teacher is not None)
         calibration = require_integer("calibration", values.get("calibration", 256), 1, 100_000)
         shape = known_keys("shape", values.get("shape", {}), SHAPE_KEYS)
-        recipe = cls(name, seed, source, teacher, shape, chain, ensemble, calibration)
+        stop = _stop(values.get("stop"), chain)
+        recipe = cls(name, seed, source, teacher, shape, chain, ensemble, calibration, stop)
         recipe._check()
         return recipe
 
@@ -139,7 +144,14 @@ class Recipe:
             "chain": [step_entry(step) for step in self.chain],
             "ensemble": _flat(self.ensemble),
             "calibration": self.calibration,
+            "stop": self.stop,
         }
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps that are trained: all of the chain, or those up to `stop`."""
+        names = [step.name for step in self.chain]
+        return self.chain if self.stop is None else self.chain[: names.index(self.stop) + 1]
 
     def replace(self, **changes: Any) -> Recipe:
         """Return this recipe with other values."""
@@ -165,7 +177,8 @@ class Recipe:
     def _check(self) -> None:
         shapes = [self._shape(f"chain[{index}]", step) for index, step in enumerate(self.chain)]
         shape = shapes[-1]
-        _check_export(f"chain[{len(self.chain) - 1}].precision", shape)
+        if self.stop is None:
+            _check_export(f"chain[{len(self.chain) - 1}].precision", shape)
         if self.teacher is None:
             key = self.data.pool_key
             if key is not None:
@@ -173,6 +186,12 @@ class Recipe:
             plans = [(f"chain[{i}]", step.plan) for i, step in enumerate(self.chain)]
             for where, plan in [*plans, ("ensemble", self.ensemble.plan)]:
                 require(not plan.pool, f"{where}.pool", "false without a teacher to label the sentences", plan.pool)
+
+
+def require_seed(field: str, value: Any) -> None:
+    """Refuse what is no seed, unless there is none."""
+    if value is not None:
+        require_integer(field, value, 0, MAX_SEED)
 
 
 def parameters(shape: Shape) -> int:
@@ -231,8 +250,9 @@ def _teacher(data: Any) -> TeacherRecipe | None:
     if data is None or data == NONE:
         return None
     values, plan = _with_plan("teacher", data, TeacherRecipe)
-    defaults: dict[str, Any] = {"source": "packaged", "pooling": "mean", "limit": 64}
+    defaults: dict[str, Any] = {"source": "packaged", "pooling": "mean", "limit": 64, "seed": None}
     values = defaults | values
+    require_seed("teacher.seed", values["seed"])
     require_text("teacher.source", values["source"])
     require_choice("teacher.pooling", values["pooling"], POOLINGS)
     require_integer("teacher.limit", values["limit"], 4, 512)
@@ -240,6 +260,10 @@ def _teacher(data: Any) -> TeacherRecipe | None:
     require(set(made.losses) == {"label"}, "teacher.losses", "label alone", ", ".join(made.losses))
     require(not made.pool, "teacher.pool", "false: the teacher itself labels the pool", made.pool)
     return TeacherRecipe(**values, plan=made)
+
+
+def _stop(name: Any, chain: tuple[Step, ...]) -> str | None:
+    return None if name in (None, NONE) else str(require_choice("stop", name, [step.name for step in chain]))
 
 
 def _ensemble(data: Any, chain: tuple[Step, ...], taught: bool) -> EnsembleRecipe:

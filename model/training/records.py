@@ -47,7 +47,7 @@ _MACHINE: dict[str, Rule] = {
 _FIGURES: dict[str, Rule] = {
     **dict.fromkeys(("recipe", "dataset", "metric", "digest"), _TEXT),
     **dict.fromkeys(("examples", "members"), _COUNT),
-    **dict.fromkeys(("accuracy", "expected_members"), _NUMBER),
+    **dict.fromkeys(("accuracy", "dev_accuracy", "expected_members"), _NUMBER),
     **dict.fromkeys(("majority_accuracy", "float_accuracy", "teacher_accuracy", "tfidf_accuracy"), _PERHAPS),
     **dict.fromkeys(("member_accuracy", "prefix_accuracy"), _NUMBERS),
     "interval": ("two numbers", lambda value: _NUMBERS[1](value) and len(value) == 2),
@@ -55,6 +55,11 @@ _FIGURES: dict[str, Rule] = {
         "an object of integers",
         lambda value: isinstance(value, dict) and all(map(_STEP[1], value.values())),
     ),
+}
+_AT_STEP: dict[str, Rule] = {
+    **{key: _FIGURES[key] for key in ("recipe", "dataset", "metric", "examples", "accuracy", "dev_accuracy")},
+    **{key: _FIGURES[key] for key in ("float_accuracy", "teacher_accuracy")},
+    **dict.fromkeys(("stop", "precision"), _TEXT),
 }
 _LINE: dict[str, Rule] = {
     "stage": ("the name of a stage", lambda value: isinstance(value, str) and _STAGE.fullmatch(value) is not None),
@@ -70,7 +75,7 @@ def check_machine(where: Path, found: Mapping[str, Any]) -> None:
 
 def check_report(where: Path, found: Mapping[str, Any]) -> None:
     """Refuse a report.json that lacks a figure, or has one of a type that no run writes."""
-    _check(where, _FIGURES, found, _REMAKE)
+    _check(where, _AT_STEP if "stop" in found else _FIGURES, found, _REMAKE)
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

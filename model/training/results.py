@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from model.data.baseline import linear_baseline
 from model.data.batches import random_numbers
 from model.data.dataset import Dataset
+from model.data.metrics import METRICS
 from model.evaluation import evaluate_split, figures
 from model.lowering import Calibration, Export, lower_ensemble
 from model.member import Member
@@ -59,8 +60,10 @@ def report_of(
     dataset, folder = students.dataset, students.runner.folder
     found = evaluate_split(network, dataset.test, device=students.runner.device, hear=hear)
     logits = [predict(member, students.corpora.test, students.runner.device) for member in ensemble.members]
+    dev = evaluate_split(network, dataset.dev, device=students.runner.device)
     return {
         **figures(dataset.task, dataset.test, found),
+        "dev_accuracy": METRICS[dataset.task.metrics[0]](dev.predictions(), dataset.dev.labels),
         **known,
         "tfidf_accuracy": tfidf_accuracy(dataset),
         "float_member_accuracy": [score_logits(dataset.task, rows, dataset.test.labels) for rows in logits],
@@ -72,6 +75,25 @@ def report_of(
         "network": str(folder.path / NETWORK),
         "digest": network.digest,
         "size_bits": network.size_bits(),
+    }
+
+
+def step_report(students: Students) -> dict[str, Any]:
+    """Return the figures of a run that ends with a step of the chain: those of its floats, on dev and test."""
+    recipe, dataset = students.recipe, students.dataset
+    last = recipe.steps[-1]
+    member, corpora = students.made[last.name], students.corpora
+    return {
+        "stop": last.name,
+        "precision": last.precision.label,
+        "examples": len(dataset.test),
+        "metric": dataset.task.metrics[0],
+        "accuracy": students.score(member, corpora.test),
+        "dev_accuracy": students.score(member, corpora.dev),
+        **references(students),
+        "dataset": dataset.name,
+        "recipe": recipe.name,
+        "seed": recipe.seed,
     }
 
 

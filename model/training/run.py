@@ -10,6 +10,7 @@
 | checkpoint.safetensors | the stage under way; checkpoint.previous.safetensors is the one before |
 | curves.png | losses and scores over steps |
 | network.safetensors | the exported network |
+| costs.json | the seconds of processor time that each stage took, wherever it was made |
 | report.json | the figures of the finished run |
 """
 
@@ -35,12 +36,14 @@ from model.training.checkpoint import (
 from model.training.checks import TrainingError
 from model.training.recipe import Recipe
 from model.training.records import check_machine, check_report, read_metrics
+from model.training.store import Shared, link
 
 RECIPE, RUN, METRICS, STAGES, LOCK = "recipe.json", "run.json", "metrics.jsonl", "stages", "lock"
 MACHINE = ("device", "threads", "torch")
 CURRENT, PREVIOUS = "checkpoint.safetensors", "checkpoint.previous.safetensors"
 TOKENIZER, CURVES, NETWORK, REPORT = "tokenizer.json", "curves.png", "network.safetensors", "report.json"
-FILES = (RECIPE, RUN, METRICS, STAGES, LOCK, CURRENT, PREVIOUS, TOKENIZER, CURVES, NETWORK, REPORT)
+COSTS, MAX_SECONDS = "costs.json", 1e12
+FILES = (RECIPE, RUN, METRICS, STAGES, LOCK, CURRENT, PREVIOUS, TOKENIZER, CURVES, NETWORK, REPORT, COSTS)
 
 Check = Callable[[Checkpoint, str], None]
 
@@ -101,6 +104,26 @@ class RunFolder:
     def finish(self, name: str, checkpoint: Checkpoint) -> None:
         """Record a stage as finished."""
         write_checkpoint(self.stage_path(name), checkpoint)
+
+    def adopt(self, name: str, shared: Shared) -> None:
+        """Take a stage that another run has made, with its lines of the metrics and its cost, as if it were our own."""
+        self.forget_after(name, -1)
+        self.write(METRICS, b"".join(map(_line, [*self.metrics(), *shared.records])))
+        self.record_cost(name, shared.seconds)
+        link(shared.path, self.stage_path(name))
+
+    def costs(self) -> dict[str, float]:
+        """Return the seconds of processor time of each stage."""
+        found = recorded(self.path, COSTS)
+        for name, seconds in found.items():
+            if type(seconds) not in (int, float) or not 0 <= seconds < MAX_SECONDS:
+                where = f"{self.path / COSTS}: {show(name)}"
+                raise TrainingError(f"{where}: must be seconds, not {show(seconds)}; delete the file")
+        return found
+
+    def record_cost(self, name: str, seconds: float) -> None:
+        """Record what a stage took."""
+        self.write(COSTS, _json({**self.costs(), name: round(seconds, 3)}))
 
     def drop_checkpoints(self) -> None:
         """Remove the checkpoints of a stage that is finished."""

@@ -14,22 +14,27 @@ from torch import nn
 
 from model.training.checkpoint import Checkpoint, load_into
 from model.training.corpus import Corpus
+from model.training.facts import corpus_digest, module_facts
 from model.training.losses import TOTAL
 from model.training.progress import Progress, Silence
 from model.training.run import RunFolder
 from model.training.stage import Stage, predict
+from model.training.store import Facts, Store
 
 SAVE_EVERY = 20.0
 # A checkpoint may take this share of the time: large modules are saved less often.
 _SHARE = 0.05
 _DRAW_EVERY = 30.0
+Arrays = dict[str, NDArray[np.float32]]
+MakeFacts = Callable[[], Facts | None]
 
 
 @dataclass
 class Runner:
     """What all stages of a run share: the folder, the device, who watches, and the seconds between checkpoints.
 
-    `draw` is called after a stage, unless it was called just before.
+    `draw` is called after a stage, unless it was called just before. What another run has put into the `store` is not
+    made again.
     """
 
     folder: RunFolder
@@ -37,11 +42,15 @@ class Runner:
     progress: Progress = field(default_factory=Silence)
     save_every: float = SAVE_EVERY
     draw: Callable[[], None] | None = None
+    store: Store | None = None
     _drawn: float = field(default_factory=time.monotonic)
 
     def train(self, stage: Stage) -> None:
         """Train a stage from where it is to its end; of a finished one, take the weights."""
-        done = self.folder.finished(stage.name)
+        done, facts = self.folder.finished(stage.name), None
+        if done is None:
+            facts = self._facts(lambda: stage_facts(stage))
+            done = self._shared(stage.name, facts)
         if done is not None:
             load_into(stage.module, done.tensors, str(self.folder.stage_path(stage.name)))
             stage.module.to(self.device).eval()
@@ -51,18 +60,23 @@ class Runner:
         self._loop(stage)
         stage.finish()
         score = stage.best_score if math.isfinite(stage.best_score) else None
-        self.folder.finish(stage.name, Checkpoint(dict(stage.module.state_dict()), {"stage": stage.name, "dev": score}))
+        made = Checkpoint(dict(stage.module.state_dict()), {"stage": stage.name, "dev": score})
+        self._finish(stage.name, made, stage.seconds, facts)
         self.folder.drop_checkpoints()
         if self.draw is not None and time.monotonic() - self._drawn > _DRAW_EVERY:
             self.draw()
             self._drawn = time.monotonic()
 
-    def compute(self, name: str, make: Callable[[], dict[str, NDArray[np.float32]]]) -> dict[str, NDArray[np.float32]]:
-        """Return arrays that are made once and then read."""
+    def compute(self, name: str, make: Callable[[], Arrays], facts: MakeFacts | None = None) -> Arrays:
+        """Return arrays that are made once and then read; `facts` returns what decides them, for the store."""
         found = self.folder.finished(name)
         if found is None:
-            found = Checkpoint({key: torch.from_numpy(array) for key, array in make().items()}, {"stage": name})
-            self.folder.finish(name, found)
+            known = None if facts is None else self._facts(facts)
+            found = self._shared(name, known)
+            if found is None:
+                began = time.process_time()
+                found = Checkpoint({key: torch.from_numpy(array) for key, array in make().items()}, {"stage": name})
+                self._finish(name, found, time.process_time() - began, known)
         return {key: tensor.numpy() for key, tensor in found.tensors.items()}
 
     def predict(self, what: str, module: nn.Module, corpus: Corpus, *, bfloat16: bool = False) -> NDArray[np.float32]:
@@ -73,6 +87,29 @@ class Runner:
         )
         self.progress.end()
         return logits
+
+    def _facts(self, make: MakeFacts) -> Facts | None:
+        return None if self.store is None else make()
+
+    def _shared(self, name: str, facts: Facts | None) -> Checkpoint | None:
+        """Return a stage that another run has made, once this run has it too."""
+        if self.store is None or facts is None:
+            return None
+        shared = self.store.fetch(facts, self.progress.say)
+        if shared is None:
+            return None
+        self.folder.adopt(name, shared)
+        self.progress.say(f"{name}: shared, made before in {shared.seconds:.1f} s of processor time")
+        return shared.checkpoint
+
+    def _finish(self, name: str, made: Checkpoint, seconds: float, facts: Facts | None) -> None:
+        """Record a stage as finished: first in the store, so that nobody makes it again whenever this is killed."""
+        if self.store is not None and facts is not None:
+            records = [record for record in self.folder.metrics() if record.get("stage") == name]
+            self.folder.adopt(name, self.store.keep(facts, made, records, round(seconds, 3)))
+            return
+        self.folder.record_cost(name, seconds)
+        self.folder.finish(name, made)
 
     def _resume(self, stage: Stage) -> None:
         saved, note = self.folder.load(stage.name, stage.check_fit)
@@ -85,7 +122,7 @@ class Runner:
     def _loop(self, stage: Stage) -> None:
         size = stage.plan.batch
         self.progress.begin(stage.name, stage.steps * size, stage.step * size)
-        clock = _Clock(self.save_every)
+        clock, spent, began = _Clock(self.save_every), stage.seconds, time.process_time()
         while stage.step < stage.steps:
             stage.run_step()
             if stage.check_is_due():
@@ -93,10 +130,20 @@ class Runner:
             elif stage.log_is_due():
                 self.folder.log(_record(stage))
             self.progress.advance(stage.step * size, _shown(stage))
+            stage.seconds = spent + time.process_time() - began
             if clock.is_due() and stage.step < stage.steps:
                 with clock:
                     self.folder.save(stage.checkpoint())
         self.progress.end(f"dev {stage.best_score:.4f}")
+
+
+def stage_facts(stage: Stage) -> Facts | None:
+    """Return everything that decides the bits of a stage that has not begun, or None where the stage does not say."""
+    own = None if stage.facts is None else stage.facts()
+    if own is None:
+        return None
+    known = {"plan": stage.plan.to_dict(), "seed": stage.seed, "corpus": corpus_digest(stage.corpus)}
+    return {"module": module_facts(stage.module), **known, **own}
 
 
 class _Clock:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,17 +35,28 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Sampling:
-    """Which sentences an epoch shows, each once by default, and the weights of their losses, 1 by default."""
+    """Which sentences an epoch shows, each once by default, and the weights of their losses, 1 by default.
+
+    `facts` say what decides both, so that a stage can be compared with another one.
+    """
 
     draw: Callable[[int], Indices] | None = None
     weights: NDArray[np.float64] | None = None
+    facts: Mapping[str, Any] | None = None
+
+    @property
+    def known(self) -> Mapping[str, Any] | None:
+        """What decides which sentences are shown, or None where nobody has said it."""
+        return {} if self.draw is None and self.weights is None else self.facts
 
 
 @dataclass
 class Stage:
     """The training of one module by one plan, with everything that it needs.
 
-    `draw` gives the sentences of an epoch, some perhaps more than once; without it each comes once.
+    `draw` gives the sentences of an epoch, some perhaps more than once; without it each comes once. `facts` returns
+    what decides loss, score and draw, for a store; without it the stage is not shared. `seconds` are those of the
+    processor.
     """
 
     name: str
@@ -57,6 +68,8 @@ class Stage:
     seed: int
     device: str = "cpu"
     draw: Callable[[int], Indices] | None = None
+    facts: Callable[[], Mapping[str, Any] | None] | None = None
+    seconds: float = 0.0
     step: int = 0
     best_score: float = -math.inf
     best: dict[str, Tensor] = field(default_factory=dict)
@@ -131,6 +144,7 @@ class Stage:
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
         score = self.best_score if math.isfinite(self.best_score) else None
         data = {"stage": self.name, "step": self.step, "best_score": score, "averages": self.averages}
+        data["seconds"] = self.seconds
         return Checkpoint(tensors, data)
 
     def check_fit(self, checkpoint: Checkpoint, where: str) -> None:
@@ -166,7 +180,7 @@ class Stage:
         torch.set_rng_state(parts["random"]["cpu"])
         if "cuda" in parts["random"] and self.device.startswith("cuda"):
             torch.cuda.set_rng_state(parts["random"]["cuda"], self.device)
-        self.step, self.averages = data["step"], data["averages"]
+        self.step, self.averages, self.seconds = data["step"], data["averages"], data.get("seconds", 0.0)
         self.best_score = -math.inf if data["best_score"] is None else data["best_score"]
 
     def _batch(self) -> Batch:

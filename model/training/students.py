@@ -14,6 +14,7 @@ from model.member import Member
 from model.shape import Precision
 from model.training.chain import FRESH, LABELS, TEACHER, Step
 from model.training.corpus import Corpus, Floats, encode_pool, encode_split, joined
+from model.training.facts import FULL, corpus_digest, module_facts, score_facts
 from model.training.losses import batch_loss
 from model.training.plan import StagePlan
 from model.training.recipe import Recipe
@@ -21,9 +22,8 @@ from model.training.runner import Runner
 from model.training.scoring import score_logits
 from model.training.stage import Sampling, Stage, predict, stage_seed
 from model.training.starts import start_from_student, start_words_from_teacher
+from model.training.store import Facts
 from model.training.teacher import Teacher, teacher_logits
-
-FULL = Precision.uniform(32, 32, 32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +105,7 @@ class Students:
             seed=seed,
             device=self.runner.device,
             draw=sampling.draw,
+            facts=lambda: self._facts(module, sampling),
         )
         self.runner.train(stage)
 
@@ -114,11 +115,23 @@ class Students:
 
     def full_precision(self) -> Member | None:
         """Return the last student of the chain that is all of 32 bits, if one is."""
-        names = [step.name for step in self.recipe.chain if step.precision == FULL]
+        names = [step.name for step in self.recipe.steps if step.precision == FULL]
         return self.made[names[-1]] if names else None
 
     def _taught_by(self, teacher: str, corpus: Corpus, pool: bool) -> Corpus:
         name = f"{LABELS}-{teacher}-{'pool' if pool else 'train'}"
         what, member = f"{teacher} reads its pupils' sentences", self.made[teacher]
-        made = self.runner.compute(name, lambda: {"logits": self.runner.predict(what, member, corpus)})
-        return corpus.taught(made["logits"])
+        return corpus.taught(self.said(name, what, member, corpus))
+
+    def said(self, name: str, what: str, member: Member, corpus: Corpus) -> Floats:
+        """Return what a member says of a corpus, computed once."""
+        return self.runner.compute(
+            name,
+            lambda: {"logits": self.runner.predict(what, member, corpus)},
+            lambda: {"module": module_facts(member), "corpus": corpus_digest(corpus)},
+        )["logits"]
+
+    def _facts(self, teacher: Member | None, sampling: Sampling) -> Facts | None:
+        """Return what else decides how a student is trained, or None where the sampling does not say."""
+        known = {"teacher": None if teacher is None else module_facts(teacher), "sampling": sampling.known}
+        return None if sampling.known is None else known | score_facts(self.dataset.task, self.corpora.dev)

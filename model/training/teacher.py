@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from model.encoder import Classifier
 from model.huggingface import load_classifier
 from model.training.chain import LABELS, TEACHER
 from model.training.corpus import encode_pool, encode_split
+from model.training.facts import module_facts, score_facts, splits_digest, texts_digest
 from model.training.inputs import Inputs
 from model.training.losses import batch_loss
 from model.training.recipe import TeacherRecipe
@@ -38,7 +39,7 @@ def make_teacher(runner: Runner, recipe: TeacherRecipe, inputs: Inputs, seed: in
     if tokenizer is None or source is None:
         raise TypeError("inputs must have a teacher, not none")
     pooling = cast(Literal["first", "mean"], recipe.pooling)
-    own_seed, half = stage_seed(seed, TEACHER), recipe.plan.bfloat16
+    own_seed, half = stage_seed(seed if recipe.seed is None else recipe.seed, TEACHER), recipe.plan.bfloat16
     classifier = load_classifier(source, dataset.task.classes, pooling, own_seed)
     train, dev = (encode_split(tokenizer, split, recipe.limit) for split in (dataset.train, dataset.dev))
     stage = Stage(
@@ -50,6 +51,7 @@ def make_teacher(runner: Runner, recipe: TeacherRecipe, inputs: Inputs, seed: in
         score=lambda: score_logits(dataset.task, predict(classifier, dev, runner.device, bfloat16=half), dev.labels),
         seed=own_seed,
         device=runner.device,
+        facts=lambda: score_facts(dataset.task, dev),
     )
     runner.train(stage)
     return Teacher(recipe, classifier, tokenizer)
@@ -72,4 +74,9 @@ def teacher_logits(
             for part, corpus in corpora.items()
         }
 
-    return runner.compute(LABELS, make)
+    def facts() -> dict[str, Any]:
+        reads = {"tokenizer": teacher.tokenizer.digest, "limit": teacher.recipe.limit, "pool": texts_digest(pool)}
+        reads |= {"splits": splits_digest(dataset.splits), "bfloat16": teacher.recipe.plan.bfloat16}
+        return {"reads": reads, "module": module_facts(teacher.classifier)}
+
+    return runner.compute(LABELS, make, facts)

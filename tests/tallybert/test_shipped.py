@@ -110,7 +110,7 @@ class TestRecipes:
     def test_the_line_of_a_field(self, text: str, field: str, line: int, tmp_path: Path) -> None:
         path = tmp_path / "x.yaml"
         path.write_text(text)
-        assert recipes._line(read_yaml(path), field) == line
+        assert recipes.line_of(read_yaml(path), field) == line
 
     def test_an_unknown_name(self, refused: Refused) -> None:
         message = refused(FileError, load_recipe, "cii")

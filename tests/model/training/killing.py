@@ -62,8 +62,8 @@ class Killer:
 
 
 def content(folder: Path, leave: tuple[str, ...] = ("report.json",)) -> dict[str, bytes]:
-    """Return every file of a run that must not depend on how often it was killed."""
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name not in leave]
+    """Return every file of a run that must not depend on how often it was killed: no times, and not those to leave."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name not in ("costs.json", *leave)]
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(files)}
 
 

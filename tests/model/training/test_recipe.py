@@ -117,7 +117,7 @@ def changed(data: dict[str, Any], path: tuple[Any, ...], value: Any) -> dict[str
     return made
 
 
-SECTIONS = "name, seed, data, teacher, shape, chain, ensemble, calibration"
+SECTIONS = "name, seed, data, teacher, shape, chain, ensemble, calibration, stop"
 NO_NAME = "must be a name of 1 to 40 small letters, digits, '_' or '-', not"
 LAST = "; end the chain with a step such as 1-1-1"
 FEATURES = "a step of the chain: hidden, attention, direction compare the same tokens"
