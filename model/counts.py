@@ -65,13 +65,18 @@ def layer_operations(shape: Shape, tokens: int) -> list[int]:
 
 
 def encoder_operations(shape: Shape, tokens: int) -> int:
-    """Return the binary multiply-accumulates of all layers; the pooler has hidden^2 more."""
+    """Return the binary multiply-accumulates of all layers; a pooler has hidden^2 more."""
     return sum(layer_operations(shape, tokens))
 
 
 def encoder_weight_bits(shape: Shape) -> int:
-    """Return the weight bits of all layers, one for each weight; the pooler has hidden^2 more."""
+    """Return the weight bits of all layers, one for each weight; a pooler has hidden^2 more."""
     return sum(product.weights for ffn in shape.ffn for product in layer_products(shape, ffn, 1))
+
+
+def pooler_weights(shape: Shape) -> int:
+    """Return the weights of the pooler, none without one."""
+    return shape.hidden**2 if shape.pooler else 0
 
 
 def embedding_bits(shape: Shape) -> int:
@@ -80,9 +85,9 @@ def embedding_bits(shape: Shape) -> int:
 
 
 def biases(shape: Shape) -> int:
-    """Return the biases of all layers and the pooler."""
+    """Return the biases of all layers and of the pooler, if there is one."""
     own = [4 * shape.hidden + ffn.stack * (ffn.width + shape.hidden) for ffn in shape.ffn]
-    return sum(own) + shape.hidden
+    return sum(own) + (shape.hidden if shape.pooler else 0)
 
 
 def norm_parameters(shape: Shape) -> int:
@@ -97,7 +102,7 @@ def table_parameters(shape: Shape) -> int:
 
 def float_parameters(shape: Shape) -> int:
     """Return the parameters of the full-precision network, the classifier left out."""
-    matrices = encoder_weight_bits(shape) + shape.hidden**2
+    matrices = encoder_weight_bits(shape) + pooler_weights(shape)
     return embedding_bits(shape) + table_parameters(shape) + norm_parameters(shape) + matrices + biases(shape)
 
 
@@ -112,7 +117,7 @@ def binary_bytes(shape: Shape, *, tables: bool = True, embeddings: int = 1, bias
     Scales are left out. The papers' 13.4 MB leaves out the tables as well; BinaryBERT has two embeddings and two sets
     of biases.
     """
-    bits = encoder_weight_bits(shape) + shape.hidden**2 + embeddings * embedding_bits(shape)
+    bits = encoder_weight_bits(shape) + pooler_weights(shape) + embeddings * embedding_bits(shape)
     floats = bias_sets * biases(shape) + norm_parameters(shape) + (table_parameters(shape) if tables else 0)
     return bits / 8 + FLOAT_BYTES * floats
 

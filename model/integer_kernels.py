@@ -24,9 +24,12 @@ from model import operations as ops
 from model.bits import unpack
 from model.integer_layout import Batch
 from model.operation import Operation
-from model.values import FIXED_HIGH, FIXED_LOW, Value
+from model.values import FIXED_HIGH, FIXED_LOW, MAX_ROWS, Value
 
 FLOAT32_EXACT = 1 << 24
+# By the number of rows, 1 to 1,024: the e and the r of their mean.
+MEAN_EXPONENTS = [0, *((rows - 1).bit_length() for rows in range(1, MAX_ROWS + 1))]
+MEAN_FACTORS = [0, *((2 ** (14 + MEAN_EXPONENTS[n]) + n // 2) // n for n in range(1, MAX_ROWS + 1))]
 NEWTON_TABLE = [0] * 64 + [(math.isqrt((1 << 39) // (2 * j + 1)) + 1) >> 1 for j in range(64, 256)]
 
 
@@ -199,6 +202,20 @@ def _first(at: Place) -> Kernel:
     return lambda batch, x: x[batch.layout(source).starts.to(x.device)]
 
 
+def _mean(at: Place) -> Kernel:
+    source = at.sources[0]
+    factors, exponents = (torch.tensor(table, device=at.device) for table in (MEAN_FACTORS, MEAN_EXPONENTS))
+
+    def mean(batch: Batch, x: Tensor) -> Tensor:
+        layout = batch.layout(source)
+        lengths = layout.lengths.to(x.device)
+        totals = x.new_zeros(len(lengths), x.shape[1], dtype=torch.int64).index_add_(0, layout.sentence, x.long())
+        shift = 14 + exponents[lengths][:, None]
+        return saturate(totals.mul_(factors[lengths][:, None]).add_(1 << shift - 1) >> shift)
+
+    return mean
+
+
 def _common(at: Place, function: Callable[[Tensor, Tensor], Tensor]) -> Kernel:
     channels = at.result.channels
     return lambda _, a, b: function(a[:, :channels], b[:, :channels])
@@ -241,5 +258,6 @@ _KERNELS: dict[type[Operation], Callable[[Place], Kernel]] = {
     ops.Multiply: _multiply,
     ops.Table: _table,
     ops.First: _first,
+    ops.Mean: _mean,
     ops.Classify: _classify,
 }

@@ -37,6 +37,11 @@ class Layout:
         return self.place % self.longest
 
     @property
+    def sentence(self) -> Tensor:
+        """The sentence of each row."""
+        return self.place // self.longest
+
+    @property
     def starts(self) -> Tensor:
         """The first row of each sentence."""
         return self.lengths.cumsum(0) - self.lengths

@@ -274,6 +274,15 @@ class First(Operation, op="first", accepts=("codes or fixed",)):
 
 
 @dataclass(frozen=True, eq=False)
+class Mean(Operation, op="mean", accepts=("fixed",)):
+    """The mean of all rows of a run."""
+
+    def infer(self, values: Sequence[Value]) -> Value:
+        """Return a value of one row and of the same fraction."""
+        return replace(values[0], rows=1)
+
+
+@dataclass(frozen=True, eq=False)
 class Classify(Operation, op="classify", accepts=("fixed",)):
     """The logits of one row."""
 
@@ -283,7 +292,7 @@ class Classify(Operation, op="classify", accepts=("fixed",)):
 
     def infer(self, values: Sequence[Value]) -> Value:
         """Return logits."""
-        self.require_source(values, 0, values[0].rows == 1, "of one row, as first gives it")
+        self.require_source(values, 0, values[0].rows == 1, "of one row, as first or mean gives it")
         self.require_channels(values)
         return Value("logits", channels=len(self.weights), rows=1)
 

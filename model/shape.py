@@ -105,6 +105,10 @@ class Shape:
             raise NetworkError(f"ffn: must be one for all layers or one for each of {self.layers}, not {len(given)}")
         return given * self.layers if len(given) == 1 else given
 
+    def quantizes(self, kind: str) -> bool:
+        """Return whether a kind of activation has a quantizer: attention without a softmax is 1-bit by itself."""
+        return {"attention": self.attention == "softmax", "pooler": self.pooler}.get(kind, True)
+
     def replace(self, **changes: Any) -> Shape:
         """Return this shape with other values."""
         return dataclasses.replace(self, **changes)

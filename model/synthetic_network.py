@@ -17,6 +17,7 @@ from model.vote import Member
 
 FEED_FORWARDS = ("plain", "table", "multiply", "maximum", "add")
 _SAMPLES = 5
+_POOLINGS = {"first": ops.First, "mean": ops.Mean}
 
 I64 = NDArray[np.int64]
 
@@ -42,6 +43,8 @@ class Sketch:
     vocabulary: int
     types: int
     limit: int
+    pooling: str
+    pooler: bool
 
 
 def random_sketch(seed: int, **fixed: Any) -> Sketch:
@@ -72,6 +75,8 @@ def random_sketch(seed: int, **fixed: Any) -> Sketch:
         vocabulary=draw.integer(2, 300),
         types=draw.choice((1, 2, 2, 3)),
         limit=draw.choice((1, 5, 16, 16, 33)),
+        pooling=draw.choice(tuple(_POOLINGS)),
+        pooler=draw.choice((False, True)),
     )
     return replace(drawn, **fixed)
 
@@ -120,7 +125,16 @@ def _member(build: Builder, sketch: Sketch, name: str) -> str:
         x = _attention(build, sketch, f"{name}.{layer}", x)
         for index in range(sketch.stack):
             x = _feed_forward(build, sketch, f"{name}.{layer}.ffn{index}", x)
-    return build.classify(f"{name}.logits", build.append(ops.First(f"{name}.first", (x,))), sketch.classes)
+    return build.classify(f"{name}.logits", _pool(build, sketch, name, x), sketch.classes)
+
+
+def _pool(build: Builder, sketch: Sketch, name: str, x: str) -> str:
+    """Append what makes the one row that a classifier reads of all rows."""
+    row = build.append(_POOLINGS[sketch.pooling](f"{name}.{sketch.pooling}", (x,)))
+    if not sketch.pooler:
+        return row
+    sums = _linear(build, sketch, f"{name}.pooler", row, sketch.width)
+    return build.table(f"{name}.pooler.table", build.requantise(f"{name}.pooler.fixed", sums))
 
 
 def _linear(build: Builder, sketch: Sketch, name: str, source: str, outputs: int, set: str = "signed") -> str:

@@ -20,9 +20,9 @@ _INPUT_KEYS = {"tokens": ("kind", "rows"), "codes": ("kind", "rows", "channels",
 class Value:
     """One value of the graph; what does not apply to its kind has its default.
 
-    `rows` is the most rows that a run may have, or 1 after `first`; `channels` are those of a row, or the classes of
-    logits. With `heads` above 0 the shape is [heads, n, n]: scores, or attention codes. `bound` is the largest absolute
-    value that a sum can have.
+    `rows` is the most rows that a run may have, or 1 after `first` or `mean`; `channels` are those of a row, or the
+    classes of logits. With `heads` above 0 the shape is [heads, n, n]: scores, or attention codes. `bound` is the
+    largest absolute value that a sum can have.
     """
 
     kind: str

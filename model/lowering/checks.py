@@ -50,13 +50,8 @@ def _check_precision(name: str, shape: Shape) -> None:
         raise NetworkError(f"{name}: export needs a 1-bit word embedding, not {precision.embedding}{_CHAIN}")
     for item in dataclasses.fields(precision):
         bits = getattr(precision, item.name)
-        if bits not in _CODE_BITS and not _is_unused(item.name, shape):
+        if bits not in _CODE_BITS and shape.quantizes(item.name):
             raise NetworkError(f"{name}: export needs 1, 2, 4 or 8 bits of {item.name}, not {bits}{_CHAIN}")
-
-
-def _is_unused(kind: str, shape: Shape) -> bool:
-    """Return whether a kind of activation has no quantizer: attention codes without a softmax have 1 bit."""
-    return kind == "attention" and shape.attention != "softmax"
 
 
 def check_names(names: Sequence[str] | None, count: int) -> tuple[str, ...]:

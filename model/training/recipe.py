@@ -209,8 +209,7 @@ def _check_export(where: str, shape: Shape) -> None:
     require(binary, where, "1-1-A in the last step, for the network's sake", precision.label, fix)
     for item in fields(precision):
         bits = getattr(precision, item.name)
-        unused = item.name == "attention" and shape.attention != "softmax"
-        legal = bits in ACTIVATION_BITS[:-1] or unused
+        legal = bits in ACTIVATION_BITS[:-1] or not shape.quantizes(item.name)
         require(legal, f"{where}.{item.name}", "1, 2, 4 or 8 in the last step", bits, fix)
     signed = shape.attention == "softmax" and not shape.two_sets
     if signed:

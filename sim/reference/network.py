@@ -35,6 +35,7 @@ RUN: dict[str, Callable[..., Any]] = {
     "multiply": lambda o, a, b: operations.multiply(a, b, o.shift),
     "table": lambda o, x: operations.table(x, o.shift, o.entries),
     "first": lambda _, x: operations.first(x),
+    "mean": lambda _, x: operations.mean(x),
     "classify": lambda o, x: operations.classify(x, o.weights, o.bias, o.shift),
 }
 

@@ -6,6 +6,7 @@ hold them; weights come unpacked, as bits.
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -124,6 +125,21 @@ def table(x: Array, shift: int, entries: Array) -> Fixed:
 def first(x: Codes | Array) -> Codes | Array:
     """Return row 0, which is [CLS]."""
     return Codes(x.numbers[:1], x.bits, x.set) if isinstance(x, Codes) else x[:1]
+
+
+def mean(x: Array) -> Fixed:
+    """Return the mean of all rows, as one row."""
+    rows = len(x)
+    exponent, reciprocal = mean_reciprocal(rows)
+    totals = wide("total", wide("x", x, 16).sum(axis=0), 26)
+    product = wide("total x reciprocal", totals * reciprocal + 2 ** (13 + exponent), 41)
+    return to_fixed(product >> (14 + exponent))[np.newaxis]
+
+
+def mean_reciprocal(rows: int) -> tuple[int, int]:
+    """Return e and r: 1 / rows is about r / 2^(14 + e), where r has 15 bits."""
+    exponent = next(e for e in itertools.count() if 2**e >= rows)
+    return exponent, (2**14 * 2**exponent + rows // 2) // rows
 
 
 def classify(x: Array, weights: Array, bias: Array, shift: int) -> NDArray[np.int32]:

@@ -45,6 +45,13 @@ def test_every_vote_of_four_members_agrees(vote: str) -> None:
     assert differences(random_network(7, members=4, vote=vote), 7) == []
 
 
+@pytest.mark.parametrize("pooling", ["first", "mean"])
+@pytest.mark.parametrize("pooler", [False, True])
+def test_every_head_agrees(pooling: str, pooler: bool) -> None:
+    for limit in (1, 7, 100):
+        assert differences(random_network(limit, layers=1, pooling=pooling, pooler=pooler, limit=limit), 1) == []
+
+
 def test_a_chain_of_layers_agrees() -> None:
     from model.synthetic import random_layer
 

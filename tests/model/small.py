@@ -84,8 +84,9 @@ DEFAULTS = {
     "multiply": {"sources": ("maximum", "add"), "fraction": 8, "shift": 8},
     "table": {"sources": ("multiply",), "fraction": 8, "shift": 2, "entries": draw(-999, 999, 257)},
     "first": {"sources": ("table",)},
+    "mean": {"sources": ("table",)},
     "classify": {
-        "sources": ("first",),
+        "sources": ("larger",),
         "shift": 4,
         "weights": draw(-99, 99, (3, 9), np.int8),
         "bias": i32(-1, 0, 1),
@@ -120,8 +121,9 @@ def operations(**changes):
         make("add", name="total", sources=("sum", "requantise")),
     ]
     changes.setdefault("add", {}).setdefault("sources", ("normalise", "total"))
-    end = [make(op, **changes.get(op, {})) for op in ("add", "maximum", "multiply", "table", "first", "classify")]
-    return (*start, second, wide, third, *sums, *end)
+    end = [make(op, **changes.get(op, {})) for op in ("add", "maximum", "multiply", "table", "first", "mean")]
+    larger = make("maximum", name="larger", sources=("first", "mean"))
+    return (*start, second, wide, third, *sums, *end, larger, make("classify", **changes.get("classify", {})))
 
 
 def whole(**changes):

@@ -61,6 +61,13 @@ def test_the_flops_of_the_papers_convention(bits: int, expected: float) -> None:
     assert round(flops(BERT, 128, bits) / 1e9, 3) == expected
 
 
+def test_without_a_pooler_a_matrix_and_its_biases_are_gone() -> None:
+    bare = BERT.replace(pooler=False, pooling="mean")
+    assert float_parameters(BERT) - float_parameters(bare) == 768 * 768 + 768
+    assert binary_bytes(BERT) - binary_bytes(bare) == 768 * 768 / 8 + 4 * 768
+    assert encoder_weight_bits(bare) == encoder_weight_bits(BERT)
+
+
 def test_efficientbert_in_its_sizes() -> None:
     assert efficientbert(Skeleton(540, 6)) == 15_737_724
     assert efficientbert(Skeleton(360, 6)) == 9_375_144

@@ -57,7 +57,8 @@ def test_the_shapes_of_a_result():
         assert all(array.dtype == np.int64 for array in values.values())
         assert values["embed"].shape == values["binarize"].shape == values["context"].shape == (n, 9)
         assert values["scores"].shape == values["row_threshold"].shape == (3, n, n)
-        assert (values["first"].shape, values["classify"].shape) == ((1, 9), (3,))
+        assert values["first"].shape == values["mean"].shape == (1, 9)
+        assert values["classify"].shape == (3,)
         assert set(values["binarize"].flat) <= {0, 1}
         assert set(values["quantize"].flat) <= {-2, -1, 0, 1}
         assert set(values["row_threshold"].flat) <= {0, 1, 2, 3}

@@ -12,9 +12,7 @@ from tests.model.small import make, operations, whole
 
 def network(vote, *settings, classes=3):
     """Return a network with a member for each multiplier, shift and bound."""
-    last = make(
-        "classify", weights=np.ones((classes, 9), np.int8), bias=np.zeros(classes, np.int32), sources=("first",)
-    )
+    last = make("classify", weights=np.ones((classes, 9), np.int8), bias=np.zeros(classes, np.int32))
     members = tuple(Member(f"m{index}", "classify", *each) for index, each in enumerate(settings))
     return whole(operations=(*operations()[:-1], last), members=members, vote=vote, labels=())
 

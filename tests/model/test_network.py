@@ -19,7 +19,7 @@ from tests.model.small import make, operations, whole
 
 ROOT = Path(__file__).parents[2]
 CHAIN = "d73eff6c6b367379c52f30e9244f322097737595baec84ead5dd4d1551fb3d7f"
-WHOLE = "6faeca2a1c5a70174954202e83326c99194adb55bead10a7cb2ab7cc471a1758"
+WHOLE = "e3081442d1c875b4df484bfeac5cbcc8b7fe935e1de2fcd7377eecb0b636d7c1"
 
 
 def python(code, seed="0"):
@@ -127,7 +127,8 @@ def test_a_whole_network():
 
 def test_members_may_share_operations():
     start = operations()
-    own = (make("first", name="f"), make("classify", name="c", sources=("f",), bias=np.zeros(3, np.int32)))
+    row = make("maximum", name="row", sources=("first", "mean"))
+    own = (row, make("classify", name="c", sources=("row",), bias=np.zeros(3, np.int32)))
     members = (Member("one", "classify", 1), Member("two", "c", 1))
     network = whole(operations=(*start, *own), members=members)
     assert network.member_operations("one") == start

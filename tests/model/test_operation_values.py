@@ -54,6 +54,8 @@ RESULTS = [
     ("table", {"fraction": 0}, [FIXED], Value("fixed", channels=9, rows=4, fraction=0)),
     ("first", {}, [FIXED], ONE_ROW),
     ("first", {}, [SIGNED], codes(9, "signed", 1, 1)),
+    ("mean", {}, [FIXED], ONE_ROW),
+    ("mean", {}, [ONE_ROW], ONE_ROW),
     ("classify", {}, [ONE_ROW], Value("logits", channels=3, rows=1)),
 ]
 
@@ -204,17 +206,19 @@ SOURCES = [
     ),
     ("first", {}, [SUMS], "first.sources[0]: must be codes or fixed, not the sums [n, 9] of 'table'"),
     ("first", {}, [tokens(4)], "first.sources[0]: must be codes or fixed, not the tokens [n] of 'table'"),
+    ("mean", {}, [SIGNED], "mean.sources[0]: must be fixed, not the signed 1-bit codes [n, 9] of 'table'"),
+    ("mean", {}, [SUMS], "mean.sources[0]: must be fixed, not the sums [n, 9] of 'table'"),
     (
         "classify",
         {},
         [FIXED],
-        "classify.sources[0]: must be of one row, as first gives it, not the fixed [n, 9] with 8 fraction bits of 'f",
+        "classify.sources[0]: must be of one row, as first or mean gives it, not the fixed [n, 9] with 8 fraction bits",
     ),
     (
         "classify",
         {},
         [Value("logits", channels=3)],
-        "classify.sources[0]: must be fixed, not the logits [3] of 'first'",
+        "classify.sources[0]: must be fixed, not the logits [3] of 'larger'",
     ),
 ]
 

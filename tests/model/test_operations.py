@@ -13,7 +13,7 @@ def test_the_operations_are_those_of_the_document():
     names = (
         "embed normalise binarize quantize concatenate matmul scores context row_threshold head_threshold requantise"
     )
-    assert list(OPERATIONS) == [*names.split(), "add", "maximum", "multiply", "table", "first", "classify"]
+    assert list(OPERATIONS) == [*names.split(), "add", "maximum", "multiply", "table", "first", "mean", "classify"]
     assert set(DEFAULTS) == set(OPERATIONS)
 
 

@@ -16,7 +16,7 @@ from model.synthetic_builder import Draw
 from model.synthetic_network import random_network, random_sentences, random_sketch
 
 ROOT = Path(__file__).parents[2]
-DIGEST = "e7acc11c3c5312e3c23fe788ed918c6866f57203250b2301ee622e56303c0508"
+DIGEST = "062a50d0065383f5d980c953a211e164aac1c0e11f30ba2dc277a832288dd27d"
 SMALL = {"layers": 1, "width": 21, "heads": 3, "inner": 20, "limit": 7}
 
 
@@ -54,6 +54,8 @@ def test_sketches_cover_what_the_format_allows():
         "vote": {"soft", "hard", "mean"},
         "classes": {1, 2, 3, 7},
         "types": {1, 2, 3},
+        "pooling": {"first", "mean"},
+        "pooler": {False, True},
     }.items():
         assert {getattr(sketch, name) for sketch in sketches} == wanted
     widths = [sketch.width for sketch in sketches]
@@ -71,7 +73,7 @@ def test_what_is_fixed_stays():
 
 
 def test_wrong_sketches():
-    with pytest.raises(TypeError, match=r"^sketch must be of layers, .*, limit, not 'layer'; did you mean 'layers'\?$"):
+    with pytest.raises(TypeError, match=r"^sketch must be of layers, .*, not 'layer'; did you mean 'layers'\?$"):
         random_sketch(0, layer=1)
     for seed in (-1, True, 1.0):
         with pytest.raises(NetworkError, match=r"^seed: must be an integer from 0 to 9223372036854775807, not "):

@@ -67,7 +67,7 @@ WHOLE_CASES = [
     (lambda m: m["input"].update(rows=3), None),
     (
         lambda m: m["operations"][-1].update(sources=["wide"]),
-        "one row, as first gives it, not the fixed [n, 9] with 8 fraction bits of 'wide'",
+        "one row, as first or mean gives it, not the fixed [n, 9] with 8 fraction bits of 'wide'",
     ),
     (
         lambda m: m["operations"][1].update(sources=["classify"]),

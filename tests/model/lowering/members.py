@@ -29,6 +29,10 @@ CASES = {
     "few": {"precision": FEW, "attention": "threshold", "expression": "tanh(linear2(sigmoid(linear1(x))))"},
     "regression": {"classes": 1, "expression": "leaky_relu(linear2(elu(linear1(max(x, tanh(x))))))"},
     "wide": {"expression": WIDE, "layers": 2},
+    "mean": {"pooling": "mean", "classes": 4, "layers": 2},
+    "mean alone": {"pooling": "mean", "pooler": False},
+    "first alone": {"pooler": False, "precision": Precision(pooler=32), "attention": "threshold"},
+    "regression alone": {"classes": 1, "pooling": "mean", "pooler": False, "precision": Precision.uniform(1, 1, 2)},
     "stack": {"ffn": (FeedForward("add(linear2(max(linear1(x), x)), x)", stack=3, width=10),)},
 }
 
@@ -129,7 +133,7 @@ def runs(case, count=60):
 
 def code_names(member, name="member0"):
     """Return the value of the network that each quantizer of a member became, by the quantizer's module name."""
-    names = {"pooler_in": f"{name}.pooler.input"}
+    names = {"pooler_in": f"{name}.pooler.input"} if member.shape.pooler else {}
     for index, layer in enumerate(member.layers):
         own, base = f"layers.{index}.attention", f"{name}.layers.{index}"
         for part in ("query", "key", "value"):

@@ -32,6 +32,7 @@ def test_precision_without_an_integer_form_is_refused(precision, message):
 
 def test_bits_that_no_quantizer_has_do_not_matter():
     check_member("m", make_member(make_shape(precision=Precision(attention=32), attention="boolean"), steps=1))
+    check_member("m", make_member(make_shape(precision=Precision(pooler=32), pooler=False), steps=1))
 
 
 def test_signed_attention_codes_are_refused():

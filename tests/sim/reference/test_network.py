@@ -22,6 +22,7 @@ from model.operations import (
     HeadThreshold,
     Matmul,
     Maximum,
+    Mean,
     Multiply,
     Normalise,
     Quantize,
@@ -66,7 +67,9 @@ GRAPH = (
     Multiply("product", ("maximum", "norm"), 8, 12),
     Table("table", ("product",), 8, 8, (10 * np.arange(257)).astype(np.int16)),
     First("first", ("table",)),
-    Classify("one", ("first",), 1, np.array([[1, -1], [2, 0], [-1, 1]], np.int8), i32(0, -1400, 5)),
+    Mean("mean", ("d_fixed",)),
+    Add("pooled", ("first", "mean")),
+    Classify("one", ("pooled",), 1, np.array([[1, -1], [2, 0], [-1, 1]], np.int8), i32(0, -1400, 5)),
     First("d_first", ("d_fixed",)),
     Classify("two", ("d_first",), 0, np.array([[1, 0], [0, 1], [1, 1]], np.int8), i32(0, 0, 0)),
 )
@@ -104,6 +107,9 @@ def test_every_operation_by_hand() -> None:
         # a tenth of a unit per 25.6: 1280 + 839.9, 1280; 1280 + 39.1, 1280 + 654.8
         "table": [[2120, 1280], [1319, 1935]],
         "first": [[2120, 1280]],
+        # 20000 - 20000, and -1 / 2, which goes up
+        "mean": [[0, 0]],
+        "pooled": [[2120, 1280]],
         # 840 / 2, 2840 / 2, -835 / 2 = -417.5
         "one": [420, 1420, -417],
         "d_first": [[20000, -32768]],
