@@ -134,6 +134,20 @@ class TestTasks:
         assert shortened(dataset, 0) is dataset
         assert shortened(dataset, 10**6) is dataset
 
+    @pytest.mark.parametrize("head", [{"pooling": "mean", "pooler": False}, {"pooling": "mean"}, {"pooler": False}])
+    def test_every_head(self, head: dict[str, Any], plain: dict[str, Any], run: Run, short: None) -> None:
+        plain["shape"] |= head
+        plain["ensemble"] |= {"distillation": "two-stage", "teacher": "float"}
+        report = run(plain)
+        network = read_network(report["network"])
+        ops = [operation.op for operation in network.member_operations(network.members[0].name)]
+        pooler = ["binarize", "matmul", "requantise", "table"] if head.get("pooler", True) else []
+        end = [head.get("pooling", "first"), *pooler, "classify"]
+        assert ops[-len(end) :] == end
+        dataset = load(plain["data"]["set"])
+        found = evaluate_split(network, dataset.test)
+        assert report["accuracy"] == METRICS["accuracy"](found.predictions(), dataset.test.labels)
+
 
 class TestSameBits:
     def test_of_the_same_recipe(self, plain: dict[str, Any], run: Run, short: None, tmp_path: Path) -> None:

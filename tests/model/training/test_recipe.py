@@ -102,6 +102,15 @@ class TestPlainData:
         shape = recipe.shape_of(Precision.uniform(32, 32, 32), 500, 7)
         assert (shape.layers, shape.hidden, shape.heads, shape.positions) == (3, 64, 4, 48)
         assert (shape.vocabulary, shape.classes, shape.precision.weights) == (500, 7, 32)
+        assert (shape.pooling, shape.pooler) == ("first", True)
+
+    def test_a_pooler_that_is_not_there_may_have_any_bits(self, small: dict[str, Any], refused: Refused) -> None:
+        small["chain"][-1]["precision"] = {"weights": 1, "embedding": 1, "pooler": 32}
+        recipe = Recipe.from_dict(small | {"shape": {"pooling": "mean", "pooler": False}})
+        assert Recipe.from_dict(recipe.to_dict()) == recipe
+        assert not recipe.shape_of(recipe.chain[-1].precision, 500, 2).pooler
+        message = refused(NetworkError, Recipe.from_dict, small)
+        assert ".pooler: must be 1, 2, 4 or 8 in the last step, not 32" in message
 
 
 def changed(data: dict[str, Any], path: tuple[Any, ...], value: Any) -> dict[str, Any]:
@@ -165,6 +174,8 @@ WRONG: list[tuple[tuple[Any, ...], Any, str]] = [
     (("shape", "heads"), 3, "shape.heads: must divide hidden, 128, not 3"),
     (("shape", "dropout"), 1, "shape.dropout: must be from 0 to below 1, not 1"),
     (("shape", "attention"), "relu", "shape.attention: must be one of softmax, boolean, threshold, not 'relu'"),
+    (("shape", "pooling"), "max", "shape.pooling: must be one of first, mean, not 'max'"),
+    (("shape", "pooler"), 3, "shape.pooler: must be true or false, not 3"),
     (("shape", "two_sets"), False, "shape.two_sets: must be true where the attention is a softmax"),
     (("chain",), ..., "chain: must be given, not left out"),
     (("chain",), [], "chain: must be a list of 1 to 32 steps, not []"),
