@@ -117,3 +117,15 @@ def test_any_size_of_weights_and_biases_fits(size, pooler):
     weight = member.classifier.weight.detach().double().numpy()
     weight -= weight.mean(0)
     assert np.abs(operation.weights - weight * 2.0**entry.weight_fraction).max() <= 0.5 + 1e-9
+
+
+def test_no_row_saturates_a_logit_whose_bias_takes_nearly_32_bits():
+    def near(classifier):
+        classifier.weight.copy_(0.1 * torch.tensor([1.0, -1.0, 0.0])[:, None].expand(3, 24))
+        classifier.bias.copy_(32700.0 * torch.tensor([1.0, -1.0, 0.0]))
+
+    found, _, _, entry = lowered(near, fraction=6, pooler=False)
+    operation = found["m.logits"]
+    reach = np.abs(operation.weights.astype(np.int64)).sum(1) * 2**15 + np.abs(operation.bias.astype(np.int64))
+    assert (operation.shift, entry.fraction) == (1, 15)
+    assert (reach >> operation.shift < 2**31).all()
