@@ -28,13 +28,67 @@ _product: Callable[..., Tensor] = Product.apply
 _products: Callable[..., tuple[Tensor, ...]] = Products.apply
 
 
-class ElasticBinarizer(nn.Module):
+class Elastic(nn.Module):
+    """A learned scale alpha > 0 and a learned shift beta, one number or one value per channel (the last axis of x).
+
+    Unless alpha is given, the first batch in training mode sets it (`initialise`).
+    """
+
+    bits: int
+    fused = False  # whether `products` may take the place of `units`; a subclass says so for itself
+    _fix = "run one batch in training mode"
+
+    def __init__(self, set: Literal["signed", "unsigned"], channels: int | None, alpha: float | None = None) -> None:
+        super().__init__()
+        self.set = set
+        self.channels = channels
+        self.alpha = nn.Parameter(torch.tensor(1.0 if alpha is None else float(alpha)))
+        self.beta = nn.Parameter(torch.zeros(() if channels is None else (channels,)))
+        self.initialised: Tensor
+        self.register_buffer("initialised", torch.tensor(alpha is not None))
+        self.ready = False
+
+    def units(self, x: Tensor) -> Tensor:
+        """Return what a product reads of x."""
+        raise NotImplementedError
+
+    def initialise(self, x: Tensor) -> None:
+        """Set alpha from data."""
+        raise NotImplementedError
+
+    def positive_alpha(self) -> Tensor:
+        """Return alpha, at least MINIMUM_ALPHA."""
+        return floor_alpha(self.alpha)
+
+    def prepare(self, x: Tensor) -> None:
+        """Check x, and set alpha from it if this is the first batch in training mode."""
+        if self.channels is not None and x.shape[-1:] != (self.channels,):
+            raise ValueError(f"x must have {self.channels} channels in its last axis, not the shape {list(x.shape)}")
+        # `initialised` may live on a GPU: it is read only until it is true, since each read waits for the device.
+        if self.ready:
+            return
+        if not self.initialised:
+            if not self.training:
+                raise ValueError(f"alpha must be set before evaluation: {self._fix}")
+            self.initialise(x)
+        self.ready = True
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self.ready = False
+
+
+class ElasticBinarizer(Elastic):
     """x -> alpha * u with a learned scale alpha > 0 and a learned shift beta.
 
     Signed set: u = +1 if x - beta >= 0, else -1. Unsigned set: u = 1 if x - beta >= alpha / 2, else 0. Ties fire.
     `channels` gives beta one value per channel (the last axis of x), else it is one number. Unless `alpha` is given,
     the first batch in training mode sets it (`initialise`).
     """
+
+    bits = 1
+    fused = True
+    _fix = "run one batch in training mode, or give alpha"
 
     def __init__(
         self, set: Literal["signed", "unsigned"] = "signed", *, channels: int | None = None, alpha: float | None = None
@@ -46,15 +100,8 @@ class ElasticBinarizer(nn.Module):
         number = isinstance(alpha, (int, float)) and not isinstance(alpha, bool)
         if alpha is not None and not (number and MINIMUM_ALPHA <= alpha < float("inf")):
             raise TypeError(f"alpha must be a finite number of at least {MINIMUM_ALPHA}, not {alpha!r}")
-        super().__init__()
-        self.set = set
-        self.channels = channels
-        self.alpha = nn.Parameter(torch.tensor(1.0 if alpha is None else float(alpha)))
-        self.beta = nn.Parameter(torch.zeros(() if channels is None else (channels,)))
-        self.initialised: Tensor
-        self.register_buffer("initialised", torch.tensor(alpha is not None))
+        super().__init__(set, channels, alpha)
         self.centre_first_batch = False
-        self.ready = False
 
     def forward(self, x: Tensor) -> Tensor:
         """Return alpha * u."""
@@ -67,10 +114,6 @@ class ElasticBinarizer(nn.Module):
     def _binarize(self, x: Tensor, *, units: bool) -> Tensor:
         self.prepare(x)
         return _binarize(x, self.positive_alpha(), self.beta, self.set == "signed", units)
-
-    def positive_alpha(self) -> Tensor:
-        """Return alpha, at least MINIMUM_ALPHA."""
-        return floor_alpha(self.alpha)
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> None:
@@ -95,23 +138,6 @@ class ElasticBinarizer(nn.Module):
     def extra_repr(self) -> str:
         """Return the parameters for print()."""
         return f"set={self.set!r}, channels={self.channels}"
-
-    def prepare(self, x: Tensor) -> None:
-        """Check x, and set alpha from it if this is the first batch in training mode."""
-        if self.channels is not None and x.shape[-1:] != (self.channels,):
-            raise ValueError(f"x must have {self.channels} channels in its last axis, not the shape {list(x.shape)}")
-        # `initialised` may live on a GPU: it is read only until it is true, since each read waits for the device.
-        if self.ready:
-            return
-        if not self.initialised:
-            if not self.training:
-                raise ValueError("alpha must be set before evaluation: run one batch in training mode, or give alpha")
-            self.initialise(x)
-        self.ready = True
-
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        super()._load_from_state_dict(*args, **kwargs)
-        self.ready = False
 
 
 class BinaryLinear(nn.Module):
@@ -208,9 +234,7 @@ class BinaryBlock(nn.Module):
         return y.relu() if self.relu else y
 
 
-def products(
-    x: Tensor, pairs: Sequence[tuple[ElasticBinarizer, BinaryLinear]], *, relu: bool = False
-) -> tuple[Tensor, ...]:
+def products(x: Tensor, pairs: Sequence[tuple[Elastic, BinaryLinear]], *, relu: bool = False) -> tuple[Tensor, ...]:
     """Return linear(source.units(x), alpha of the source) for each pair of a source and a linear layer.
 
     With `relu`, max(x, 0) takes the place of x. In float32 on a CPU all is one step, which costs less than its parts.
@@ -221,7 +245,7 @@ def products(
     if not all(_fits(x, *four) for four in fours) or any(_is_watched(*pair) for pair in pairs):
         x = x.relu() if relu else x
         return tuple(linear(source.units(x), source.positive_alpha()) for source, linear in pairs)
-    layers = tuple(Behind(source.set == "signed", linear.kind) for source, linear in pairs)
+    layers = tuple(Behind(source.set == "signed", source.bits, linear.kind) for source, linear in pairs)
     return _products(x, relu, layers, *itertools.chain.from_iterable(fours))
 
 
@@ -230,14 +254,11 @@ def _fits(x: Tensor, alpha: Tensor, beta: Tensor, weight: Tensor, bias: Tensor |
     return compiles(*given) and layout_of(x.shape, beta.shape) is not None and not torch.is_autocast_enabled("cpu")
 
 
-def _is_watched(source: ElasticBinarizer, linear: BinaryLinear) -> bool:
+def _is_watched(source: Elastic, linear: BinaryLinear) -> bool:
     """Return whether someone must see them called: a layer has hooks, or one of them a method of its own."""
-    own = not _is(source.units, ElasticBinarizer.units) or not _is(linear.forward, BinaryLinear.forward)
+    own = "units" in vars(source) or not vars(type(source)).get("fused", False)
+    own = own or getattr(linear.forward, "__func__", None) is not BinaryLinear.forward
     return own or any(vars(linear)[hooks] for hooks in _HOOKS)
-
-
-def _is(method: Any, function: Any) -> bool:
-    return getattr(method, "__func__", None) is function
 
 
 def _check_size(name: str, value: Any) -> None:

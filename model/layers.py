@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model.binary import BinaryLinear, ElasticBinarizer, products
+from model.binary import BinaryLinear, Elastic, ElasticBinarizer, products
 from model.functions import SignedRows, mean
 from model.products import ternary_signs
 from model.quantizer import PassThrough, UniformQuantizer, quantizer
@@ -98,7 +98,7 @@ def make_quantizer(shape: Shape, kind: str, *, unsigned: bool = False, channels:
 
 def project(x: Tensor, pairs: Sequence[tuple[Any, Any]], *, relu: bool = False) -> tuple[Tensor, ...]:
     """Return linear(quantizer.units(x), alpha) for each pair of a quantizer and a linear layer; of relu(x) if asked."""
-    if all(isinstance(source, ElasticBinarizer) and isinstance(linear, BinaryLinear) for source, linear in pairs):
+    if all(isinstance(source, Elastic) and isinstance(linear, BinaryLinear) for source, linear in pairs):
         return products(x, pairs, relu=relu)
     x = x.relu() if relu else x
     return tuple(linear(source.units(x), source.positive_alpha()) for source, linear in pairs)

@@ -14,6 +14,7 @@ from torch.autograd.function import once_differentiable
 from model import kernels
 from model.blocks import run_blocks
 from model.functions import Layout, binarize, binarize_backward, compiles, layout_of, solid
+from model.uniform import code_range, quantize, quantize_backward
 
 TERNARY_LEVEL = 0.7
 
@@ -52,17 +53,18 @@ class Product(torch.autograd.Function):
 
 
 class Behind(NamedTuple):
-    """What a binary linear layer behind a binarizer of its own is, but for its parameters."""
+    """What a linear layer of signs behind a quantizer of its own is, but for its parameters."""
 
     signed: bool
+    bits: int
     weights: Weights
 
 
 class Products(torch.autograd.Function):
-    """Binary linear layers of one x, or of max(x, 0), each behind a binarizer of its own: compiled passes only.
+    """Linear layers of signs of one x, or of max(x, 0), each behind a quantizer of its own: compiled passes only.
 
-    Each has four parameters: alpha, beta, weight and bias. It computes what `Binarize` and `Product` do, to the bit,
-    and so are its gradients but for the order of sums; the gradients of x are added up where they arise.
+    Each has four parameters: alpha, beta, weight and bias. It computes what `Binarize` or `Codes` and `Product` do, to
+    the bit, and so are its gradients but for the order of sums; the gradients of x are added up where they arise.
     """
 
     @staticmethod
@@ -72,7 +74,7 @@ class Products(torch.autograd.Function):
         x, saved, outputs = solid(x), [], []
         for layer, (alpha, beta, weight, bias) in zip(layers, _fours(parameters), strict=True):
             units = torch.empty_like(x)
-            binarize(_layout(x, beta), x, alpha, beta, units, signed=layer.signed, units=True, relu=relu)
+            _encode(layer, x, alpha, beta, units, relu)
             y, signs, scale = _multiply(units, alpha, weight, bias, layer.weights)
             saved += [alpha, beta, units, signs, scale]
             outputs.append(y)
@@ -92,11 +94,29 @@ class Products(torch.autograd.Function):
             to_units = torch.mm(rows, dense)
             add = to_x is not None
             to_x = to_units if to_x is None else to_x
-            how: Any = {"signed": layer.signed, "units": True, "relu": ctx.relu, "add": add}
-            more, to_beta = binarize_backward(_layout(x, beta), x, alpha, beta, to_units, to_x, **how)
+            more, to_beta = _encode_backward(layer, x, alpha, beta, to_units, to_x, ctx.relu, add)
             to_alpha = to_alpha if more is None else to_alpha + more
             found += [to_alpha, to_beta, to_weight, rows.sum(0) if ctx.needs_input_grad[4 * index + 6] else None]
         return None if to_x is None else to_x.view(x.shape), None, None, *found
+
+
+def _encode(layer: Behind, x: Tensor, alpha: Tensor, beta: Tensor, units: Tensor, relu: bool) -> None:
+    if layer.bits == 1:
+        binarize(_layout(x, beta), x, alpha, beta, units, signed=layer.signed, units=True, relu=relu)
+    else:
+        codes = code_range(layer.signed, layer.bits)
+        quantize(_layout(x, beta), x, alpha, beta, units, codes=codes, relu=relu)
+
+
+def _encode_backward(
+    layer: Behind, x: Tensor, alpha: Tensor, beta: Tensor, gradient: Tensor, out: Tensor, relu: bool, add: bool
+) -> tuple[Tensor | None, Tensor]:
+    layout = _layout(x, beta)
+    if layer.bits == 1:
+        how: Any = {"signed": layer.signed, "units": True, "relu": relu, "add": add}
+        return binarize_backward(layout, x, alpha, beta, gradient, out, **how)
+    codes = code_range(layer.signed, layer.bits)
+    return quantize_backward(layout, x, alpha, beta, gradient, out, codes=codes, relu=relu, add=add)
 
 
 def _layout(x: Tensor, beta: Tensor) -> Layout:

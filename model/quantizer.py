@@ -7,64 +7,41 @@ the elastic binarizer of `model.binary`; 2, 4 and 8 bits have a learned step; 32
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-from model.binary import ElasticBinarizer
+from model.binary import Elastic, ElasticBinarizer
 from model.checks import SETS
-from model.functions import MINIMUM_ALPHA, floor_alpha
+from model.functions import MINIMUM_ALPHA
+from model.uniform import Codes, code_range
 
 BITS = (1, 2, 4, 8, 32)
 Quantizer = "ElasticBinarizer | UniformQuantizer | PassThrough"
 
 
-class _Codes(torch.autograd.Function):
-    """The codes of a uniform quantizer; gradients are those of alpha * code divided by alpha (learned step size)."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, alpha: Tensor, beta: Tensor, low: int, high: int) -> Tensor:
-        scaled = (x - beta).div_(alpha)
-        codes = (scaled + 0.5).floor_().clamp_(low, high)
-        ctx.save_for_backward(scaled, alpha)
-        ctx.low, ctx.high, ctx.beta_shape = low, high, beta.shape
-        return codes
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        scaled, alpha = ctx.saved_tensors
-        inside = (scaled >= ctx.low - 0.5) & (scaled < ctx.high + 0.5)
-        through = (gradient / alpha).masked_fill_(~inside, 0.0)
-        return through, -(through * scaled).sum(), -through.sum_to_size(ctx.beta_shape), None, None
+_codes: Callable[..., Tensor] = Codes.apply
 
 
-_codes: Callable[..., Tensor] = _Codes.apply
-
-
-class UniformQuantizer(nn.Module):
+class UniformQuantizer(Elastic):
     """x -> alpha * code, code = clamp(floor((x - beta) / alpha + 1/2)) with a learned step alpha > 0 and shift beta.
 
     Codes go from -2^(bits-1) to 2^(bits-1) - 1 (signed) or from 0 to 2^bits - 1 (unsigned). The first batch in training
     mode sets alpha to 2 * mean|x - beta| / sqrt(largest code).
     """
 
+    fused = True
+
     def __init__(self, set: Literal["signed", "unsigned"], bits: int, *, channels: int | None = None) -> None:
         if set not in SETS:
             raise TypeError(f"set must be one of {', '.join(SETS)}, not {set!r}")
         if isinstance(bits, bool) or bits not in (2, 4, 8):
             raise TypeError(f"bits must be 2, 4 or 8, not {bits!r}; 1 bit is an ElasticBinarizer, 32 a PassThrough")
-        super().__init__()
-        self.set = set
+        super().__init__(set, channels)
         self.bits = bits
-        self.channels = channels
-        self.low, self.high = (-(1 << bits - 1), (1 << bits - 1) - 1) if set == "signed" else (0, (1 << bits) - 1)
-        self.alpha = nn.Parameter(torch.tensor(1.0))
-        self.beta = nn.Parameter(torch.zeros(() if channels is None else (channels,)))
-        self.initialised: Tensor
-        self.register_buffer("initialised", torch.tensor(False))
+        self.codes = code_range(set == "signed", bits)
+        self.low, self.high = self.codes
 
     def forward(self, x: Tensor) -> Tensor:
         """Return alpha * code."""
@@ -72,20 +49,13 @@ class UniformQuantizer(nn.Module):
 
     def units(self, x: Tensor) -> Tensor:
         """Return the codes, as floats."""
-        if not self.initialised:
-            if not self.training:
-                raise ValueError("alpha must be set before evaluation: run one batch in training mode")
-            self.initialise(x)
-        return _codes(x, self.positive_alpha(), self.beta, self.low, self.high)
-
-    def positive_alpha(self) -> Tensor:
-        """Return alpha, at least the smallest one that is allowed."""
-        return floor_alpha(self.alpha)
+        self.prepare(x)
+        return _codes(x, self.positive_alpha(), self.beta, self.codes)
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> None:
         """Set alpha from data."""
-        alpha = 2 * (x - self.beta).abs().mean() / max(self.high, 1) ** 0.5
+        alpha = 2 * (x - self.beta).abs().mean() / self.high**0.5
         if not torch.isfinite(alpha):
             raise ValueError(f"x must be finite and not empty to set alpha from it, not have a mean of {alpha.item()}")
         self.alpha.copy_(torch.where(alpha == 0, 1.0, alpha.clamp(min=MINIMUM_ALPHA)))

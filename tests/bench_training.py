@@ -8,6 +8,7 @@ thread. Two rulers: the same member at 32 bits, and a BERT of that shape of torc
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import sys
@@ -140,6 +141,7 @@ def _figures(case: Case, steps: int) -> dict[str, str]:
     torch.manual_seed(0)
     runners = {
         "w1a1": Runner(Member(case.shape(Precision())), lambda output: output.logits),
+        "w1a2": Runner(Member(case.shape(Precision.uniform(1, 1, 2))), lambda output: output.logits),
         "fp32": Runner(Member(case.shape(Precision.uniform(32, 32, 32))), lambda output: output.logits),
         "torch": Runner(PlainBert(case.shape(Precision())), lambda logits: logits),
     }
@@ -151,11 +153,10 @@ def _figures(case: Case, steps: int) -> dict[str, str]:
             runner.step(ids, mask, labels)
     figures = {f"{name}_step_ms": _milliseconds(runner.seconds) for name, runner in runners.items()}
     figures |= {f"{name}_update_ms": _milliseconds(runner.updates) for name, runner in runners.items()}
-    ours = runners["w1a1"]
-    for name in ("fp32", "torch"):
-        theirs = runners[name]
-        figures[f"w1a1_over_{name}"] = _ratio(ours.seconds, theirs.seconds)
-        figures[f"w1a1_over_{name}_with_update"] = _ratio(ours.whole, theirs.whole)
+    for mine, name in itertools.product(("w1a1", "w1a2"), ("fp32", "torch")):
+        ours, theirs = runners[mine], runners[name]
+        figures[f"{mine}_over_{name}"] = _ratio(ours.seconds, theirs.seconds)
+        figures[f"{mine}_over_{name}_with_update"] = _ratio(ours.whole, theirs.whole)
     return figures
 
 

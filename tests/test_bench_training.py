@@ -20,6 +20,7 @@ def test_every_figure_is_printed(arguments, monkeypatch, capsys):
     assert torch.get_num_threads() == threads
     text = capsys.readouterr().out
     names = list(json.loads(text)) if arguments else [line[:58].strip().replace(" ", "_") for line in text.splitlines()]
-    steps = [f"{model}_{what}_ms" for what in ("step", "update") for model in ("w1a1", "fp32", "torch")]
-    ratios = [f"w1a1_over_{model}{what}" for model in ("fp32", "torch") for what in ("", "_with_update")]
+    steps = [f"{model}_{what}_ms" for what in ("step", "update") for model in ("w1a1", "w1a2", "fp32", "torch")]
+    pairs = [(ours, theirs) for ours in ("w1a1", "w1a2") for theirs in ("fp32", "torch")]
+    ratios = [f"{ours}_over_{theirs}{what}" for ours, theirs in pairs for what in ("", "_with_update")]
     assert names == [f"training_1x64_at_32x4_tokens_{name}" for name in steps + ratios]

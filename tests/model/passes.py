@@ -2,7 +2,7 @@
 
 import pytest
 
-from model import binary, functions, products
+from model import binary, functions, products, uniform
 from model.functions import Binarize
 
 ALPHA = 0.7
@@ -12,7 +12,7 @@ SETS = ("signed", "unsigned")
 def by_torch(function, *arguments):
     """Call a function without the compiled passes."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (functions, products, binary):
+        for module in (functions, uniform, products, binary):
             patch.setattr(module, "compiles", lambda *tensors: False)
         return function(*arguments)
 

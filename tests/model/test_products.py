@@ -7,17 +7,20 @@ from torch.testing import assert_close
 from model import binary, products
 from model.binary import BinaryLinear, ElasticBinarizer
 from model.layers import SplitLinear, TernaryLinear
+from model.quantizer import quantizer
 from tests.model.passes import by_torch, close_sum
 
 NAN = float("nan")
 
 
-def pairs(count, *, split=False, ternary=False, set="signed", weight_scale="tensor", bias=True):
-    """Return binarizers and linear layers of 40 inputs, each its own."""
+def pairs(count, *, bits=1, split=False, ternary=False, set="signed", weight_scale="tensor", bias=True):
+    """Return quantizers and linear layers of 40 inputs, each its own."""
     torch.manual_seed(3)
     made = []
     for outputs in (24, 16, 24)[:count]:
-        source = ElasticBinarizer(set, channels=40, alpha=0.6)
+        source = quantizer(set, bits, channels=40)
+        source.alpha.data.fill_(0.6)
+        source.initialised.fill_(True)
         if split:
             linear = SplitLinear(40, outputs, weight_scale)
         elif ternary:
@@ -50,6 +53,9 @@ OPTIONS = {
     "unsigned": {"count": 2, "set": "unsigned"},
     "scale of a channel": {"count": 2, "weight_scale": "channel"},
     "no bias": {"count": 2, "bias": False},
+    "two bits": {"count": 3, "bits": 2},
+    "four unsigned bits": {"count": 2, "bits": 4, "set": "unsigned", "weight_scale": "channel"},
+    "eight bits, ternary": {"count": 1, "bits": 8, "ternary": True},
     "ternary": {"count": 2, "ternary": True},
     "split": {"count": 2, "split": True, "weight_scale": "channel"},
 }
@@ -69,6 +75,13 @@ def test_layers_in_one_step_equal_their_parts(options, relu):
     assert_close(to_x, parts[1], **exact)
     for mine, theirs in zip(grads, parts[2], strict=True):
         assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_quantizers_of_several_bits_share_a_step():
+    made = [*pairs(1), *pairs(1, bits=2), *pairs(1, bits=8, set="unsigned")]
+    x = torch.randn(6, 11, 40)
+    for mine, (source, linear) in zip(binary.products(x, made), made, strict=True):
+        assert torch.equal(mine, by_torch(lambda s=source, n=linear: n(s.units(x), s.positive_alpha())))
 
 
 def test_relu_has_no_gradient_below_zero_and_keeps_what_is_no_number():

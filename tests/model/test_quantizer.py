@@ -7,6 +7,7 @@ from torch.testing import assert_close
 from model.binary import ElasticBinarizer
 from model.functions import MINIMUM_ALPHA
 from model.quantizer import PassThrough, UniformQuantizer, quantizer
+from tests.model.passes import by_torch
 
 ALPHA, BETA = 0.5, 0.25
 RANGES = [
@@ -93,6 +94,62 @@ def test_gradients_are_those_of_the_learned_step(set, bits, low, high):
         found = torch.stack([x.grad, module.alpha.grad, module.beta.grad])
         # The two terms of alpha's are as large as the codes.
         assert_close(found, expected, rtol=0, atol=1e-6 * (high - low))
+
+
+def stepped(x, module, direction):
+    """Return the codes, and the gradients of x, alpha and beta."""
+    x = x.clone().requires_grad_()
+    module.zero_grad()
+    units = module.units(x)
+    units.backward(direction)
+    return units.detach(), x.grad, module.alpha.grad, module.beta.grad
+
+
+@pytest.mark.parametrize("channels", [None, 37], ids=["one shift", "a shift for each channel"])
+@pytest.mark.parametrize(("set", "bits", "low", "high"), RANGES)
+def test_the_compiled_pass_is_what_torch_computes(set, bits, low, high, channels):
+    torch.manual_seed(bits)
+    module = uniform(set, bits, channels)
+    with torch.no_grad():
+        module.alpha.fill_(0.3)
+        if channels:
+            module.beta.normal_()
+    x = torch.randn(70, 9, 37) * high
+    edges = (torch.tensor([low - 1, low - 0.5, low, low + 0.5, high, high + 0.5, high + 1]) * module.alpha).detach()
+    x[0, 0, :7] = edges + (module.beta[:7] if channels else module.beta).detach()
+    x[0, 1, :3] = torch.tensor([float("inf"), -float("inf"), -0.0])
+    direction = torch.randn(x.shape)
+    found, expected = stepped(x, module, direction), by_torch(stepped, x, module, direction)
+    for mine, theirs in zip(found[:2], expected[:2], strict=True):
+        assert torch.equal(mine, theirs)
+    size = direction.abs().sum().item() * (high - low) / 0.3
+    assert_close(found[2], expected[2], rtol=0, atol=1e-6 * size)
+    assert_close(found[3], expected[3], rtol=1e-5, atol=1e-4)
+
+
+def test_what_is_no_number_stays_so():
+    module = uniform("signed", 2)
+    x = torch.tensor([float("nan"), 0.3, float("nan"), 9.0]).repeat(5)
+    direction = torch.ones(20)
+    found, expected = stepped(x, module, direction), by_torch(stepped, x, module, direction)
+    assert torch.equal(found[0].isnan(), x.isnan())
+    for mine, theirs in zip(found, expected, strict=True):
+        assert_close(mine, theirs, equal_nan=True)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_threads_change_nothing(threads):
+    torch.manual_seed(4)
+    module, x, direction = uniform("signed", 4, 300), torch.randn(4000, 300), torch.randn(4000, 300)
+    count = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = stepped(x, module, direction)
+        torch.set_num_threads(threads)
+        for mine, theirs in zip(stepped(x, module, direction), alone, strict=True):
+            assert torch.equal(mine, theirs)
+    finally:
+        torch.set_num_threads(count)
 
 
 def test_gradients_of_alpha_numerically():
