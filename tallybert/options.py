@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 MAX_LAYER_SIZE = 65535
 MAX_SEED = 0xFFFFFFFF
 DEFAULT_ROWS = 16
-MAX_RECIPE_SEED, MAX_THREADS, MAX_MEMBERS, MAX_SECONDS = 2**31 - 1, 256, 64, 86400
+MAX_RECIPE_SEED, MAX_THREADS, MAX_MEMBERS, MAX_SECONDS, MAX_SEEDS = 2**31 - 1, 256, 64, 86400, 100
+MAX_COUNT = 10_000_000
 
 #: What a run on values may take: some GiB of memory (bits), and minutes (multiply-accumulates, steps of the array).
 MAX_BITS, MAX_PRODUCTS, MAX_STEPS = 1 << 26, 1 << 34, 1 << 25
@@ -89,6 +90,16 @@ def threads(text: str) -> int:
 def member_count(text: str) -> int:
     """Read a number of members."""
     return _integer(text, 1, MAX_MEMBERS)
+
+
+def seed_count(text: str) -> int:
+    """Read a number of seeds."""
+    return _integer(text, 1, MAX_SEEDS)
+
+
+def size(most: int) -> Callable[[str], int]:
+    """Return what reads a size from 1 to the largest one."""
+    return lambda text: _integer(text, 1, most)
 
 
 def seconds(text: str) -> float:

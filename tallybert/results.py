@@ -13,6 +13,9 @@ _NAMES = {"mcc": "correlation of Matthews", "f1": "F1", "macro_f1": "macro F1"}
 
 def show_training(report: dict[str, Any]) -> None:
     """Print what came out of a training run."""
+    if "stop" in report:
+        _show_step(report)
+        return
     rows = [
         *_own_rows(report),
         *_reference_rows(report, report, "of this run"),
@@ -22,6 +25,21 @@ def show_training(report: dict[str, Any]) -> None:
     out.print(facts(f"{report['recipe']} on {report['dataset']}: {report['examples']:,} test sentences", rows))
     out.print(f"{report['network']}: the network", markup=False, soft_wrap=True)
     out.print(f"{report['folder']}: curves.png, metrics.jsonl, report.json", markup=False, soft_wrap=True)
+
+
+def _show_step(report: dict[str, Any]) -> None:
+    """Print what came out of a run that stops at a step of its chain."""
+    rows = [
+        (_metric(report), f"{report['accuracy']:.4f}", f"of the floats of {report['precision']}, on test"),
+        ("dev", f"{report['dev_accuracy']:.4f}", "the same, on dev"),
+        *_recorded_references(report, "of this run"),
+    ]
+    out = console()
+    title = (
+        f"{report['recipe']} on {report['dataset']}, as far as {report['stop']}: {report['examples']:,} test sentences"
+    )
+    out.print(facts(title, rows))
+    out.print(f"{report['folder']}: stages/, curves.png, metrics.jsonl, report.json", markup=False, soft_wrap=True)
 
 
 def show_evaluation(report: dict[str, Any]) -> None:
@@ -109,7 +127,14 @@ def _prefix_rows(report: dict[str, Any]) -> list[Row]:
 def _reference_rows(report: dict[str, Any], known: dict[str, Any], source: str) -> list[Row]:
     words = report["tfidf_accuracy"]
     fitted = "nothing to fit on" if words is None else "TF-IDF and a linear model, fitted now"
-    rows = [("words alone", "none" if words is None else f"{words:.4f}", fitted)]
+    return [
+        ("words alone", "none" if words is None else f"{words:.4f}", fitted),
+        *_recorded_references(known, source),
+    ]
+
+
+def _recorded_references(known: dict[str, Any], source: str) -> list[Row]:
+    rows = []
     for key, name in (("float_accuracy", "full precision"), ("teacher_accuracy", "teacher")):
         value = known.get(key)
         rows.append((name, "none" if value is None else f"{value:.4f}", "" if value is None else source))

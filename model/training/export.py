@@ -23,6 +23,9 @@ from model.training.run import NETWORK, REPORT, RunFolder
 def export_again(folder: RunFolder, options: VoteOptions | None, glue: Path | None = None) -> tuple[Network, Dataset]:
     """Return the network of a finished run, voting as the options say, and the data that it was trained on."""
     report = finished_report(folder)
+    if folder.recipe.stop is not None:
+        what = f"must be a finished run with a network, not one that stops at {folder.recipe.stop}"
+        raise TrainingError(f"{folder.path}: {what}")
     if report is None:
         raise TrainingError(f"{folder.path}: must be a finished run, not one under way; go on with train --resume")
     recipe = folder.recipe

@@ -24,7 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from model.checks import show
+from model.checks import NetworkError, show
 from model.training.checkpoint import (
     TEMPORARY,
     Checkpoint,
@@ -180,7 +180,7 @@ class RunFolder:
         self.write(METRICS, b"".join(map(_line, kept)))
 
     def _check_recipe(self) -> None:
-        found, wanted = recorded(self.path, RECIPE), json.loads(_json(self.recipe.to_dict()))
+        found, wanted = completed(recorded(self.path, RECIPE)), json.loads(_json(self.recipe.to_dict()))
         if difference := _difference("", found, wanted):
             raise TrainingError(f"{self.path / RECIPE}: {difference}; give the same recipe, or a new folder")
 
@@ -204,6 +204,15 @@ def recorded(path: Path, name: str) -> dict[str, Any]:
     if name == REPORT:
         check_report(where, found)
     return found
+
+
+def completed(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Return a recorded recipe with the keys that came after it, each with its default; what is none stays as it is."""
+    try:
+        whole: dict[str, Any] = json.loads(_json(Recipe.from_dict(recipe).to_dict()))
+    except NetworkError:
+        return recipe
+    return whole
 
 
 def write_report(folder: RunFolder, report: Mapping[str, Any]) -> None:

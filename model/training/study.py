@@ -62,9 +62,7 @@ class Study:
 
     def to_dict(self) -> Data:
         """Return plain data: what is recorded of a study."""
-        variants = {
-            variant: self.recipe(variant, self.seeds[0]).to_dict() | {"seed": None} for variant in self.variants
-        }
+        variants = {variant: self.recipe(variant, 0).to_dict() for variant in self.variants}
         compare = [list(pair) for pair in self.compare]
         return {"name": self.name, "seeds": list(self.seeds), "variants": variants, "compare": compare}
 

@@ -22,7 +22,7 @@ from typing import Any
 from model.checks import show
 from model.training.checkpoint import TEMPORARY, write_bytes
 from model.training.checks import TrainingError
-from model.training.run import recorded
+from model.training.run import completed, recorded
 from model.training.study import Study
 
 STUDY, RUNS, STORE, LOCK = "study.json", "runs", "store", "lock"
@@ -80,9 +80,13 @@ def check_place(path: Path, study: Study, *, resume: bool) -> None:
         raise TrainingError(f"{path}: must be a new folder, not one with a study in it; add --resume to go on")
     found, wanted = recorded(path, STUDY).get("variants"), json.loads(_json(study.to_dict()))["variants"]
     for name in wanted:
-        if isinstance(found, dict) and name in found and found[name] != wanted[name]:
+        if isinstance(found, dict) and name in found and _completed(found[name]) != wanted[name]:
             what = "must be as when the study began, not changed; give the same study, or a new folder"
             raise TrainingError(f"{path / STUDY}: variants.{name}: {what}")
+
+
+def _completed(recipe: Any) -> Any:
+    return completed(recipe) if isinstance(recipe, dict) else recipe
 
 
 def _is_ours(name: str) -> bool:

@@ -21,7 +21,7 @@ from tallybert.options import JITTER
 
 Refusal = Callable[..., str]
 ROOT = Path(__file__).parents[2]
-VERBS = ("demo", "train", "eval", "export", "models", "rtl", "sim", "verify", "check")
+VERBS = ("demo", "train", "eval", "robustness", "study", "export", "models", "counts", "rtl", "sim", "verify", "check")
 ACCELERATOR = "format: tallybert-accelerator-1\nname: mine\narray:\n  rows: 8\n"
 CONSOLE_SCRIPT = Path(sys.executable).parent / "tallybert"
 WAYS = {
@@ -61,7 +61,7 @@ class TestHelp:
         with pytest.raises(SystemExit) as stop:
             cli.main(["--help"])
         assert stop.value.code == 0
-        assert re.findall(r"^    (\w+) ", capsys.readouterr().out, re.MULTILINE) == list(VERBS)
+        assert re.findall(r"^    (\w+)(?: |$)", capsys.readouterr().out, re.MULTILINE) == list(VERBS)
 
     def test_version(self, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit) as stop:

@@ -151,6 +151,6 @@ class TestGuide:
         lines = re.findall(
             r"^tallybert (.*?)(?: +#.*)?$", guide.partition("```sh\n")[2].partition("```")[0], re.MULTILINE
         )
-        assert len(lines) == 7
+        assert len(lines) == 10
         for line in lines:
             cli.build_parser().parse_args(shlex.split(line))
