@@ -20,7 +20,7 @@ from torch.nn import functional
 from model.checks import show
 from model.member import MemberOutput
 
-PARTS = ("label", "logits", "hidden", "attention", "direction")
+PARTS = ("label", "logits", "sentence", "hidden", "attention", "direction")
 _TINY = 1e-12
 LayerMap = tuple[tuple[int, int], ...]
 
@@ -68,6 +68,11 @@ def label_loss(logits: Tensor, labels: Tensor, *, regression: bool = False) -> T
         return torch.where(known, logits[:, 0] - torch.where(known, labels, 0.0), 0.0).square()
     losses = functional.cross_entropy(logits, labels.clamp(min=0), reduction="none")
     return torch.where(labels >= 0, losses, 0.0)
+
+
+def sentence_error(student: Tensor, teacher: Tensor) -> Tensor:
+    """Return [B]: the mean squared error of sentence vectors [B, G]."""
+    return (student - teacher).square().mean(-1)
 
 
 def hidden_error(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
@@ -124,6 +129,7 @@ class Objective:
 
     label: float = 0.0
     logits: float = 0.0
+    sentence: float = 0.0
     hidden: float = 0.0
     attention: float = 0.0
     direction: float = 0.0
@@ -152,18 +158,24 @@ class Objective:
         sample_weights: Tensor | None = None,
         regression: bool = False,
         projection: nn.Module | None = None,
+        vectors: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, dict[str, float]]:
         """Return the weighted sum, and as numbers the `total` and each part that has a weight, not yet weighted.
 
         Every part is the mean over the B sentences, each times its sample weight: a sentence without a label counts
         among the B. Hidden and attention errors are summed over the mapped layers; direction errors are averaged over
         hidden states, Q, K and V of all of them. `projection` takes the student's hidden states to the teacher's width.
+        `vectors` are what the student and the teacher make of each sentence, of one width.
         """
         sentences = {}
         if self.label:
             sentences["label"] = label_loss(student.logits, labels, regression=regression)
         if self.logits:
             sentences["logits"] = self._logits(student.logits, teacher_logits, regression)
+        if self.sentence:
+            if vectors is None:
+                raise ValueError("vectors must be given for the weight of sentence, not None")
+            sentences["sentence"] = sentence_error(vectors[0], vectors[1].detach())
         if self.hidden or self.direction:
             states = list(self._hidden(student, _given(teacher), mask, projection))
         if self.hidden:

@@ -95,11 +95,12 @@ class EncoderOutput:
 
 @dataclass(eq=False)
 class ClassifierOutput:
-    """The logits [B, C], and the hidden states and scores of the encoder below."""
+    """The logits [B, C], the hidden states and scores of the encoder below, and the row [B, H] that the head reads."""
 
     logits: Tensor
     hidden: tuple[Tensor, ...]
     scores: tuple[Tensor, ...]
+    pooled: Tensor
 
 
 class Linear(nn.Linear):
@@ -276,7 +277,7 @@ class Classifier(nn.Module):
         last = output.hidden[-1]
         pooled = output.pooled if self.pooling == "first" else masked_mean(last, mask)
         logits = self.head(self.dropout(pooled)).to(last.dtype)
-        return ClassifierOutput(logits, output.hidden, output.scores)
+        return ClassifierOutput(logits, output.hidden, output.scores, pooled)
 
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:

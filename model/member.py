@@ -157,6 +157,8 @@ class Member(nn.Module):
         self.classifier = nn.Linear(shape.hidden, shape.classes)
         nn.init.normal_(self.classifier.weight, std=0.02)
         nn.init.zeros_(self.classifier.bias)
+        # From the pooled row to a teacher's, for the time of training; nothing here reads it.
+        self.projection: nn.Module | None = None
 
     def forward(
         self, ids: Tensor, mask: Tensor, types: Tensor | None = None, *, noise: float = 0.0, generator: Any = None

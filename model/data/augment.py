@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from model.data.batches import random_numbers
 from model.data.errors import require
 
-_DROP_WORDS, _TYPOS, _DROP_TOKENS, _SPLICE, _REPLACE = range(11, 16)
+_DROP_WORDS, _TYPOS, _DROP_TOKENS, _SPLICE, _REPLACE, _JUMBLE, _SPAN = range(11, 18)
+LONGEST_SPAN = 10
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _JOINT = re.compile(r"(?<=[,;:])\s+|\s+(?=(?:and|but|or|because|although|while|when|which|that|if|as)\s)")
 _WORD = re.compile(r"\w+")
@@ -88,6 +89,39 @@ def replace(texts: Sequence[str], neighbours: Mapping[str, Sequence[str]], rate:
 
     _check_rate(rate)
     return _each(texts, seed, _REPLACE, other)
+
+
+def jumble(texts: Sequence[str], words: Sequence[str], rate: float, seed: int) -> list[str]:
+    """Return each text with words replaced by any of `words`, each one with the probability `rate`.
+
+    They make no sense, but a teacher judges each of `words` among others, also those that no text has.
+    """
+    require(len(words) > 0, "words", "one or more", words)
+
+    def other(text: str, generator: Generator) -> str:
+        def change(match: re.Match[str]) -> str:
+            return words[int(generator.integers(len(words)))] if generator.random() < rate else match[0]
+
+        return _WORD.sub(change, text)
+
+    _check_rate(rate)
+    return _each(texts, seed, _JUMBLE, other)
+
+
+def spans(texts: Sequence[str], count: int, seed: int) -> list[str]:
+    """Return some words in a row of a text each time, one to ten of them, for a teacher to judge the parts."""
+    words = [text.split() for text in texts]
+    words = [row for row in words if row]
+    require(len(words) > 0, "texts", "with words", texts)
+    require(count >= 0, "count", "0 or more", count)
+    found = []
+    for place in range(count):
+        generator = random_numbers(seed, place, _SPAN)
+        row = words[int(generator.integers(len(words)))]
+        length = 1 + int(generator.integers(min(len(row), LONGEST_SPAN)))
+        start = int(generator.integers(len(row) - length + 1))
+        found.append(" ".join(row[start : start + length]))
+    return found
 
 
 def splice(texts: Sequence[str], count: int, seed: int) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,6 +34,7 @@ from model.data.vocabulary import (
 
 FORMAT = "wordpiece/1"
 MAX_TOKENS = 65_536
+_UNUSED = re.compile(r"\[unused\d+\]")
 _BERT = {
     "model.type": "WordPiece",
     "model.unk_token": UNKNOWN,
@@ -137,6 +140,26 @@ def train_tokenizer(texts: Iterable[str], size: int, lowercase: bool = True) -> 
     fewest = f"texts with at least {MIN_SIZE} pieces"
     require(len(vocabulary) >= MIN_SIZE, "texts", fewest, len(vocabulary), "; give more text")
     return Tokenizer(vocabulary, lowercase)
+
+
+def cut_tokenizer(tokenizer: Tokenizer, texts: Sequence[str], size: int) -> Tokenizer:
+    """Return a tokenizer with `size` of the pieces of another one, in its order: those that the texts use most.
+
+    The special pieces stay, and single characters as far as the texts use them or ASCII has them: every word can still
+    be spelt. Where the texts use fewer pieces, the first ones of the other tokenizer follow, which are the most
+    frequent ones where its vocabulary is sorted so.
+    """
+    _integer("size", size, MIN_SIZE, MAX_SIZE)
+    counts = Counter(piece for ids in tokenizer.encode(texts, limit=MAX_TOKENS).ids for piece in ids.tolist())
+
+    def rank(number: int) -> tuple[bool, int, int]:
+        piece = tokenizer.vocabulary[number].removeprefix(PREFIX)
+        kept = piece in SPECIAL or (len(piece) == 1 and (piece.isascii() or number in counts))
+        return not kept, -counts[number], number
+
+    usable = [number for number, piece in enumerate(tokenizer.vocabulary) if not _UNUSED.fullmatch(piece)]
+    chosen = sorted(sorted(usable, key=rank)[:size])
+    return Tokenizer((tokenizer.vocabulary[number] for number in chosen), tokenizer.lowercase)
 
 
 def load_tokenizer(path: Path, lowercase: bool = True) -> Tokenizer:

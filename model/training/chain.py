@@ -9,10 +9,10 @@ from typing import Any
 from model.checks import NetworkError, refuse, require, require_choice
 from model.shape import Precision
 from model.training.checks import known_keys, require_flag, require_new_name
-from model.training.plan import FEATURES, StagePlan
+from model.training.plan import FEATURES, SENTENCE, StagePlan
 
-TEACHER, FRESH, NONE, LABELS, MEMBER = "teacher", "fresh", "none", "labels", "member"
-RESERVED = (TEACHER, FRESH, NONE, "warm")
+TEACHER, FRESH, NONE, LABELS, MEMBER, TOGETHER = "teacher", "fresh", "none", "labels", "member", "together"
+RESERVED = (TEACHER, FRESH, NONE, TOGETHER, "warm")
 MAX_STEPS = 32
 
 
@@ -76,6 +76,8 @@ def _plan(where: str, values: dict[str, Any], teacher: str) -> StagePlan:
     plan = StagePlan.from_dict(where, values)
     if plan.needs_teacher and teacher == NONE:
         refuse(f"{where}.losses", "of label alone without a teacher", ", ".join(plan.losses))
+    if plan.needs_vectors and teacher != TEACHER:
+        refuse(f"{where}.teacher", f"{TEACHER}, whose vectors {SENTENCE} reads", teacher)
     if plan.needs_features and teacher == TEACHER:
         what = f"{', '.join(FEATURES)} compare the same tokens"
         refuse(f"{where}.teacher", f"a step before this one: {what}", "teacher, which has a tokenizer of its own")

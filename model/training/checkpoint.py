@@ -40,10 +40,21 @@ class Checkpoint:
 
 def to_bytes(checkpoint: Checkpoint) -> bytes:
     """Return the file of a checkpoint."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
+    tensors = _apart({name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()})
     data = json.dumps(checkpoint.data, sort_keys=True)
     # One key alone: several would be written in another order each time.
     return save(tensors, {FORMAT: json.dumps([content_digest(tensors, data), data])})
+
+
+def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the same tensors, none in the memory of another one: the format holds no tensor under two names."""
+    seen: set[int] = set()
+    found = {}
+    for name, tensor in tensors.items():
+        place = tensor.untyped_storage().data_ptr()
+        found[name] = tensor.clone() if place in seen else tensor
+        seen.add(place)
+    return found
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

@@ -6,9 +6,10 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from model.checks import nearest, require
+from model.checks import nearest, require, require_integer
 
 MAX_TEXT = 200
+MAX_SEED = 2**31 - 1
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 
@@ -52,3 +53,9 @@ def require_new_name(field: str, value: Any, taken: Iterable[str]) -> str:
     require(legal, field, "a name of 1 to 40 small letters, digits, '_' or '-'", value)
     require(value not in set(taken), field, "a new name", value, f"; {', '.join(taken)} are taken")
     return str(value)
+
+
+def require_seed(field: str, value: Any) -> None:
+    """Refuse what is no seed, unless there is none."""
+    if value is not None:
+        require_integer(field, value, 0, MAX_SEED)

@@ -27,6 +27,7 @@ class Corpus:
     types: list[NDArray[np.int32]]
     labels: NDArray[Any]
     teacher_logits: Floats | None = None
+    teacher_vectors: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -36,9 +37,9 @@ class Corpus:
         """Tokens of each sentence."""
         return np.array([len(ids) for ids in self.ids], np.int64)
 
-    def taught(self, logits: Floats | None) -> Corpus:
-        """Return these sentences with what a teacher says of them."""
-        return replace(self, teacher_logits=logits)
+    def taught(self, logits: Floats | None, vectors: Floats | None = None) -> Corpus:
+        """Return these sentences with what a teacher says of them, and the vectors that it makes of them."""
+        return replace(self, teacher_logits=logits, teacher_vectors=vectors)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +52,7 @@ class Batch:
     types: Tensor | None  # [B, S]
     labels: Tensor  # [B]
     teacher_logits: Tensor | None  # [B, C]
+    teacher_vectors: Tensor | None = None  # [B, G]
 
 
 def encode_split(tokenizer: Tokenizer, split: Split, limit: int) -> Corpus:
@@ -68,11 +70,10 @@ def encode_pool(tokenizer: Tokenizer, texts: Sequence[str], limit: int, regressi
 
 def joined(first: Corpus, second: Corpus) -> Corpus:
     """Return one corpus after the other."""
-    logits = None
-    if first.teacher_logits is not None and second.teacher_logits is not None:
-        logits = np.concatenate((first.teacher_logits, second.teacher_logits))
     labels = np.concatenate((first.labels, second.labels))
-    return Corpus(first.ids + second.ids, first.types + second.types, labels, logits)
+    logits = _joined(first.teacher_logits, second.teacher_logits)
+    vectors = _joined(first.teacher_vectors, second.teacher_vectors)
+    return Corpus(first.ids + second.ids, first.types + second.types, labels, logits, vectors)
 
 
 def make_batch(corpus: Corpus, index: NDArray[np.int64], device: str) -> Batch:
@@ -101,7 +102,7 @@ def _batch(
 ) -> Batch:
     padded, mask = pad(ids, 0)
     paired = any(row.any() for row in types)
-    logits = corpus.teacher_logits
+    logits, vectors = corpus.teacher_logits, corpus.teacher_vectors
     return Batch(
         index,
         torch.from_numpy(padded).to(device),
@@ -109,7 +110,12 @@ def _batch(
         torch.from_numpy(pad(types, 0)[0]).to(device) if paired else None,
         torch.from_numpy(corpus.labels[index]).to(device),
         None if logits is None else torch.from_numpy(logits[index]).to(device),
+        None if vectors is None else torch.from_numpy(vectors[index]).to(device),
     )
+
+
+def _joined(first: Floats | None, second: Floats | None) -> Floats | None:
+    return None if first is None or second is None else np.concatenate((first, second))
 
 
 def _kept(types: NDArray[np.int32], drop: float, generator: np.random.Generator) -> NDArray[np.bool_]:

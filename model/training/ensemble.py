@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 from model.boosting import Boosting, Round, Settings, member_seed
 from model.member import Member
-from model.training.chain import FRESH, LABELS, MEMBER
+from model.training.chain import FRESH, LABELS, MEMBER, TOGETHER
 from model.training.corpus import Corpus
 from model.training.facts import data_digest
 from model.training.plan import StagePlan
-from model.training.recipe import EnsembleRecipe
+from model.training.recipe import EnsembleRecipe, TogetherPlan
 from model.training.stage import Sampling, stage_seed
 from model.training.starts import start_from_student
 from model.training.students import Students
+from model.training.together import Together, together_loss
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,10 @@ def train_ensemble(students: Students) -> Ensemble:
             students.train_member(name, member, plan, recipe.teacher, stage_seed(seed, name), sampling)
         boosting.update(_predictions(students, member, index))
         made.append(member)
-    return elected(made, boosting.rounds)
+    ensemble = elected(made, boosting.rounds)
+    if recipe.together is not None:
+        _train_together(students, ensemble, recipe.together)
+    return ensemble
 
 
 def elected(made: list[Member], rounds: tuple[Round, ...]) -> Ensemble:
@@ -51,6 +55,16 @@ def elected(made: list[Member], rounds: tuple[Round, ...]) -> Ensemble:
     accepted = [index for index, turn in enumerate(rounds) if turn.accepted] or [0]
     weights = tuple(rounds[index].weight or 1.0 for index in accepted)
     return Ensemble(tuple(made[index] for index in accepted), weights, rounds)
+
+
+def _train_together(students: Students, ensemble: Ensemble, chosen: TogetherPlan) -> None:
+    """Train the members that vote together; each ends with weights of its own but for a shared embedding."""
+    recipe = students.recipe
+    module = Together(ensemble.members, ensemble.weights, shared_embedding=recipe.ensemble.shared_embedding)
+    corpus = students.corpus_of(chosen.plan, recipe.ensemble.teacher)
+    loss = together_loss(chosen, students.dataset.task.regression)
+    seed, facts = stage_seed(recipe.seed, TOGETHER), {"share": chosen.share}
+    students.train(TOGETHER, module, chosen.plan, corpus, loss, seed, facts)
 
 
 def boosting_labels(corpus: Corpus, regression: bool) -> NDArray[Any]:
@@ -71,7 +85,7 @@ def _boosting(students: Students) -> Boosting:
 
 def _start(students: Students, made: list[Member], seed: int) -> Member:
     recipe, last = students.recipe.ensemble, students.recipe.chain[-1]
-    member = students.fresh(last.precision, seed, split=last.split)
+    member = students.fresh(last.precision, seed, recipe.plan, split=last.split)
     if recipe.start == "warm":
         start_from_student(member, made[-1] if made else students.made[last.name])
     elif recipe.start != FRESH:

@@ -21,6 +21,7 @@ from model.member import Member
 from model.shape import Precision, Shape
 from model.training.checkpoint import content_digest
 from model.training.corpus import Corpus
+from model.training.together import Together
 
 FULL = Precision.uniform(32, 32, 32)
 
@@ -33,15 +34,14 @@ def module_facts(module: nn.Module) -> dict[str, Any]:
 
 
 def corpus_digest(corpus: Corpus) -> str:
-    """Return the SHA-256 of a corpus: ids, types, labels, and what a teacher says."""
+    """Return the SHA-256 of a corpus: ids, types, labels, and what a teacher says and makes of it."""
     arrays: list[NDArray[Any]] = [
         corpus.lengths,
         np.concatenate(corpus.ids),
         np.concatenate(corpus.types),
         corpus.labels,
     ]
-    if corpus.teacher_logits is not None:
-        arrays.append(corpus.teacher_logits)
+    arrays += [said for said in (corpus.teacher_logits, corpus.teacher_vectors) if said is not None]
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype} {array.shape}".encode())
@@ -78,7 +78,10 @@ def _form(module: nn.Module) -> Any:
         return _shape_form(module.shape)
     if isinstance(module, Classifier):
         return {"encoder": module.encoder.config.to_dict(), "pooling": module.pooling, "dropout": module.dropout.p}
-    raise TypeError(f"module must be a Member or a Classifier, not a {type(module).__name__}")
+    if isinstance(module, Together):
+        forms = [_form(member) for member in module.members]
+        return {"members": forms, "weights": list(module.weights), "shared": module.shared_embedding}
+    raise TypeError(f"module must be a Member, Together or a Classifier, not a {type(module).__name__}")
 
 
 def _shape_form(shape: Shape) -> dict[str, Any]:

@@ -13,11 +13,12 @@ from model.checks import require_integer
 from model.data.augment import can_splice
 from model.data.catalog import load
 from model.data.dataset import Dataset
-from model.data.wordpiece import Tokenizer, load_tokenizer, train_tokenizer
+from model.data.wordpiece import Tokenizer, cut_tokenizer, load_tokenizer, train_tokenizer
 from model.encoder import EncoderConfig
 from model.huggingface import load_config, packaged_teacher
 from model.training.checks import TrainingError
-from model.training.recipe import DataRecipe, Recipe, TeacherRecipe
+from model.training.data_recipe import TEACHERS, DataRecipe
+from model.training.recipe import Recipe, TeacherRecipe
 from model.training.run import TOKENIZER, RunFolder
 from model.vote import check_labels
 
@@ -40,18 +41,12 @@ class Inputs:
 def read_inputs(recipe: Recipe, folder: Path, glue: Path | None = None) -> Inputs:
     """Return what a recipe reads; the tokenizer is made from the training set, unless the run's folder has it."""
     dataset = read_data(recipe.data, glue)
-    path = folder / TOKENIZER
-    if path.is_file():
-        tokenizer = Tokenizer.from_bytes(path.read_bytes())
-    else:
-        texts = (*dataset.train.texts, *(dataset.train.pairs or ()))
-        tokenizer = train_tokenizer(texts, recipe.data.vocabulary)
     if recipe.teacher is None:
-        return Inputs(dataset, tokenizer)
+        return Inputs(dataset, _tokenizer(recipe.data, dataset, folder, None))
     source = teacher_folder(recipe.teacher)
     own = load_tokenizer(_tokenizer_file(source))
     _check_teacher(recipe.teacher, load_config(source), own, dataset)
-    return Inputs(dataset, tokenizer, source, own)
+    return Inputs(dataset, _tokenizer(recipe.data, dataset, folder, own), source, own)
 
 
 def read_data(recipe: DataRecipe, glue: Path | None = None) -> Dataset:
@@ -105,6 +100,17 @@ def shortened(dataset: Dataset, examples: int) -> Dataset:
 def teacher_folder(recipe: TeacherRecipe) -> Path:
     """Return where the teacher's encoder is."""
     return packaged_teacher() if recipe.source == PACKAGED else Path(recipe.source)
+
+
+def _tokenizer(recipe: DataRecipe, dataset: Dataset, folder: Path, teacher: Tokenizer | None) -> Tokenizer:
+    """Return the tokenizer of a run's folder, or a new one of the training set."""
+    path = folder / TOKENIZER
+    if path.is_file():
+        return Tokenizer.from_bytes(path.read_bytes())
+    texts = (*dataset.train.texts, *(dataset.train.pairs or ()))
+    if teacher is not None and recipe.pieces == TEACHERS:
+        return cut_tokenizer(teacher, texts, recipe.vocabulary)
+    return train_tokenizer(texts, recipe.vocabulary)
 
 
 def _check_teacher(recipe: TeacherRecipe, config: EncoderConfig, tokenizer: Tokenizer, dataset: Dataset) -> None:

@@ -34,7 +34,7 @@ def batch_loss(
         if teacher is not None:
             with torch.no_grad():
                 said = teacher(batch.ids, batch.mask, batch.types)
-        student = module(batch.ids, batch.mask, batch.types)
+        student: Any = module(batch.ids, batch.mask, batch.types)
         return objective.loss(
             student,
             said,
@@ -43,6 +43,15 @@ def batch_loss(
             batch.mask,
             sample_weights=None if own is None else own[batch.index].to(student.logits.device),
             regression=regression,
+            vectors=_vectors(module, student, batch),
         )
 
     return loss
+
+
+def _vectors(module: Any, student: Any, batch: Batch) -> tuple[Tensor, Tensor] | None:
+    """Return what the student and the teacher make of each sentence, where the student is to learn it."""
+    projection = getattr(module, "projection", None)
+    if projection is None or batch.teacher_vectors is None:
+        return None
+    return projection(student.pooled), batch.teacher_vectors

@@ -13,7 +13,7 @@ from model.network import Network
 from model.training.curves import draw_curves
 from model.training.ensemble import Ensemble, train_ensemble
 from model.training.inputs import Inputs, read_inputs, settle
-from model.training.pool import make_pool, word_neighbours
+from model.training.pool import make_pool, teacher_words
 from model.training.progress import Progress, Silence
 from model.training.recipe import Recipe
 from model.training.results import export_run, references, report_of, step_report
@@ -85,7 +85,7 @@ def begin(folder: RunFolder, machine: Machine, inputs: Inputs | None = None) -> 
     teacher = None if recipe.teacher is None else make_teacher(runner, recipe.teacher, inputs, recipe.seed)
     pool = _pool(recipe, dataset, teacher, machine.glue)
     folder.settle(pool_digest=hashlib.sha256("\0".join(pool).encode()).hexdigest())
-    corpora = gather(runner, dataset, tokenizer, recipe.data.limit, teacher, pool)
+    corpora = gather(runner, recipe, dataset, tokenizer, teacher, pool)
     return Students(runner, recipe, dataset, tokenizer, corpora, teacher)
 
 
@@ -115,11 +115,9 @@ def draw(folder: RunFolder, dataset: Dataset) -> None:
 def _pool(recipe: Recipe, dataset: Dataset, teacher: Teacher | None, glue: Path | None) -> tuple[str, ...]:
     if teacher is None or recipe.data.pool_key is None:
         return ()
-    neighbours = {}
-    if recipe.data.replace:
-        neighbours = word_neighbours(dataset.train.texts, teacher.classifier.encoder, teacher.tokenizer)
+    words = teacher_words(recipe.data, dataset, teacher.classifier.encoder, teacher.tokenizer)
     seed = recipe.seed if recipe.data.seed is None else recipe.data.seed
-    return make_pool(recipe.data, dataset, neighbours, seed, glue)
+    return make_pool(recipe.data, dataset, words, seed, glue)
 
 
 def _end_at_step(students: Students) -> dict[str, Any]:

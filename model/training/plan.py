@@ -12,6 +12,7 @@ from model.distillation import PARTS
 from model.training.checks import known_keys, require_flag, require_number
 
 KEEPS = ("best", "last")
+SENTENCE = "sentence"
 FEATURES = ("hidden", "attention", "direction")
 _NUMBERS = {
     "epochs": (0.01, 10_000),
@@ -73,6 +74,11 @@ class StagePlan:
     def needs_teacher(self) -> bool:
         """Whether a teacher is read at all."""
         return any(name != "label" for name in self.losses)
+
+    @property
+    def needs_vectors(self) -> bool:
+        """Whether the sentence vectors of the fine-tuned teacher are read."""
+        return SENTENCE in self.losses
 
     @property
     def needs_features(self) -> bool:

@@ -12,12 +12,11 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from model.checks import NetworkError, refuse, require, require_choice, require_integer
-from model.data.pool import POOL
-from model.data.userfile import Columns
 from model.shape import ACTIVATION_BITS, Precision, Shape
 from model.training.chain import NONE, TEACHER, Step, names_of, read_chain, step_entry
-from model.training.checks import known_keys, require_flag, require_text
-from model.training.plan import FEATURES, StagePlan
+from model.training.checks import MAX_SEED, known_keys, require_flag, require_number, require_seed, require_text
+from model.training.data_recipe import LEARNED, DataRecipe, data_entry, read_data_recipe
+from model.training.plan import FEATURES, SENTENCE, StagePlan
 
 SHAPE_KEYS = (
     *("layers", "hidden", "heads", "ffn", "attention", "weight_scale"),
@@ -29,44 +28,10 @@ STARTS = ("warm", "fresh")
 REGIMES = ("none", "logits", "two-stage")
 VOTES = ("soft", "hard")
 POOLINGS = ("first", "mean")
-POOL_SOURCES = tuple(source.name for source in POOL)
+VOTE_LOSSES = ("label", "logits")
 SECTIONS = ("name", "seed", "data", "teacher", "shape", "chain", "ensemble", "calibration", "stop")
-MAX_SEED = 2**31 - 1
 FEATURES_RATE = 2.5
 MAX_PARAMETERS = 1 << 29
-
-
-@dataclass(frozen=True)
-class DataRecipe:
-    """The data set, how sentences become ids, and the pool: sentences for the teacher to label."""
-
-    set: str
-    columns: Columns | None = None
-    limit: int = 48
-    vocabulary: int = 8000
-    examples: int = 0
-    replace: int = 0
-    splice: int = 0
-    unlabelled: int = 0
-    sources: tuple[str, ...] = ()
-    seed: int | None = None
-
-    def __post_init__(self) -> None:
-        require_text("data.set", self.set)
-        legal = isinstance(self.sources, (list, tuple)) and all(source in POOL_SOURCES for source in self.sources)
-        require(legal, "data.sources", f"a list of {', '.join(POOL_SOURCES)}", self.sources)
-        object.__setattr__(self, "sources", tuple(self.sources))
-        require_integer("data.limit", self.limit, 4, 512)
-        require_integer("data.vocabulary", self.vocabulary, 64, 65536)
-        require_integer("data.replace", self.replace, 0, 100)
-        for name in ("splice", "unlabelled", "examples"):
-            require_integer(f"data.{name}", getattr(self, name), 0, 10_000_000)
-        require_seed("data.seed", self.seed)
-
-    @property
-    def pool_key(self) -> str | None:
-        """The first key that asks for a pool, if one does."""
-        return next((key for key in ("replace", "splice", "unlabelled") if getattr(self, key)), None)
 
 
 @dataclass(frozen=True)
@@ -77,6 +42,17 @@ class TeacherRecipe:
     pooling: str
     limit: int
     seed: int | None
+    plan: StagePlan
+
+
+@dataclass(frozen=True)
+class TogetherPlan:
+    """How the members of an ensemble are trained together at the end.
+
+    `share` of the loss is the mean of the members' own losses, the rest is the loss of their vote.
+    """
+
+    share: float
     plan: StagePlan
 
 
@@ -94,6 +70,7 @@ class EnsembleRecipe:
     vote: str
     plan: StagePlan
     features: StagePlan | None
+    together: TogetherPlan | None
 
 
 @dataclass(frozen=True)
@@ -121,7 +98,7 @@ class Recipe:
         legal = "/" not in name and not name.startswith(".")
         require(legal, "name", "part of a folder's name, without '/' and not starting with '.'", name)
         seed = require_integer("seed", values.get("seed", 0), 0, MAX_SEED)
-        source = _data(values["data"])
+        source = read_data_recipe(values["data"])
         teacher = _teacher(values.get("teacher"))
         chain = read_chain(values["chain"], teacher is not None)
         ensemble = _ensemble(values.get("ensemble", {}), chain, teacher is not None)
@@ -134,11 +111,10 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data from which `from_dict` makes an equal recipe."""
-        columns = self.data.columns
         return {
             "name": self.name,
             "seed": self.seed,
-            "data": _fields(self.data) | {"columns": None if columns is None else _columns_entry(columns)},
+            "data": data_entry(self.data),
             "teacher": None if self.teacher is None else _flat(self.teacher),
             "shape": dict(self.shape),
             "chain": [step_entry(step) for step in self.chain],
@@ -156,6 +132,11 @@ class Recipe:
     def replace(self, **changes: Any) -> Recipe:
         """Return this recipe with other values."""
         return dataclasses.replace(self, **changes)
+
+    @property
+    def needs_vectors(self) -> bool:
+        """Whether a student learns the sentence vectors of the teacher."""
+        return any(plan.needs_vectors for plan in [*(step.plan for step in self.chain), self.ensemble.plan])
 
     def shape_of(self, precision: Precision, vocabulary: int, classes: int, *, split: bool = False) -> Shape:
         """Return the shape of a student."""
@@ -180,18 +161,13 @@ class Recipe:
         if self.stop is None:
             _check_export(f"chain[{len(self.chain) - 1}].precision", shape)
         if self.teacher is None:
+            require(self.data.pieces == LEARNED, "data.pieces", f"{LEARNED} without a teacher", self.data.pieces)
             key = self.data.pool_key
             if key is not None:
                 refuse(f"data.{key}", "0 without a teacher to label the sentences", f"{getattr(self.data, key)}")
             plans = [(f"chain[{i}]", step.plan) for i, step in enumerate(self.chain)]
             for where, plan in [*plans, ("ensemble", self.ensemble.plan)]:
                 require(not plan.pool, f"{where}.pool", "false without a teacher to label the sentences", plan.pool)
-
-
-def require_seed(field: str, value: Any) -> None:
-    """Refuse what is no seed, unless there is none."""
-    if value is not None:
-        require_integer(field, value, 0, MAX_SEED)
 
 
 def parameters(shape: Shape) -> int:
@@ -214,35 +190,6 @@ def _check_export(where: str, shape: Shape) -> None:
     signed = shape.attention == "softmax" and not shape.two_sets
     if signed:
         refuse("shape.two_sets", "true where the attention is a softmax, for the network's sake", "false")
-
-
-def _data(data: Any) -> DataRecipe:
-    values = known_keys("data", data, [item.name for item in fields(DataRecipe)])
-    if "set" not in values:
-        refuse("data.set", "given: the name of a data set, or a file", "left out")
-    if values.get("columns") is not None:
-        columns = known_keys("data.columns", values["columns"], [item.name for item in fields(Columns)])
-        values["columns"] = _columns(columns)
-    return DataRecipe(**values)
-
-
-def _columns(values: dict[str, Any]) -> Columns:
-    for key in ("text", "pair", "label", "group"):
-        if key in values:
-            require_text(f"data.columns.{key}", values[key])
-    labels, scores = values.get("labels") or [], values.get("score_range")
-    legal = isinstance(labels, (list, tuple)) and all(isinstance(label, str) for label in labels)
-    require(legal, "data.columns.labels", "a list of texts", labels)
-    if scores is not None:
-        legal = isinstance(scores, (list, tuple)) and len(scores) == 2 and all(type(x) in (int, float) for x in scores)
-        require(legal and scores[0] < scores[1], "data.columns.score_range", "the lowest and highest score", scores)
-        values["score_range"] = (float(scores[0]), float(scores[1]))
-    return Columns(**values | {"labels": tuple(labels)})
-
-
-def _columns_entry(columns: Columns) -> dict[str, Any]:
-    entry = _fields(columns)
-    return entry | {"labels": list(columns.labels), "score_range": columns.score_range and list(columns.score_range)}
 
 
 def _teacher(data: Any) -> TeacherRecipe | None:
@@ -278,6 +225,7 @@ def _ensemble(data: Any, chain: tuple[Step, ...], taught: bool) -> EnsembleRecip
         "shared_embedding": False,
         "vote": "soft",
         "features": None,
+        "together": None,
     }
     values = defaults | values
     require_integer("ensemble.members", values["members"], 1, 64)
@@ -289,8 +237,8 @@ def _ensemble(data: Any, chain: tuple[Step, ...], taught: bool) -> EnsembleRecip
     return EnsembleRecipe(**values | _ensemble_plans(values, plan))
 
 
-def _ensemble_plans(values: Mapping[str, Any], plan: dict[str, Any]) -> dict[str, StagePlan | None]:
-    """Return the plan of a member, and that of the stage before it where distillation has two."""
+def _ensemble_plans(values: Mapping[str, Any], plan: dict[str, Any]) -> dict[str, Any]:
+    """Return the plan of a member, of the stage before it where distillation has two, and of all members together."""
     regime = values["distillation"]
     plan.setdefault("losses", {"label": 1} if regime == NONE else {"label": 1, "logits": 1})
     made = StagePlan.from_dict("ensemble", plan)
@@ -305,11 +253,31 @@ def _ensemble_plans(values: Mapping[str, Any], plan: dict[str, Any]) -> dict[str
         first = {"losses": {"hidden": 1, "attention": 1}, "keep": "last", "rate": min(1.0, FEATURES_RATE * made.rate)}
         own = known_keys("ensemble.features", features or {}, names_of(StagePlan))
         features = StagePlan.from_dict("ensemble.features", made.to_dict() | first | own)
+    if made.needs_vectors and values["teacher"] != TEACHER:
+        refuse("ensemble.teacher", f"{TEACHER}, whose vectors {SENTENCE} reads", values["teacher"])
+    if features is not None and features.needs_vectors:
+        refuse("ensemble.features.losses", f"without {SENTENCE}: its teacher is a step of the chain", SENTENCE)
     inner = made.needs_features or features is not None
     if inner and values["teacher"] == TEACHER:
         what = f"{', '.join(FEATURES)} compare the same tokens"
         refuse("ensemble.teacher", f"a step of the chain: {what}", "teacher, which has a tokenizer of its own")
-    return {"plan": made, "features": features}
+    return {"plan": made, "features": features, "together": _together(values["together"], made)}
+
+
+def _together(data: Any, plan: StagePlan) -> TogetherPlan | None:
+    """Return how members are trained together; what is left out is as in the plan of one member."""
+    if data is None:
+        return None
+    where = "ensemble.together"
+    values, own = _with_plan(where, data, TogetherPlan)
+    kept = {name: weight for name, weight in plan.losses.items() if name in VOTE_LOSSES} or {"label": 1.0}
+    made = StagePlan.from_dict(where, plan.to_dict() | {"losses": kept} | own)
+    for name in made.losses:
+        require(name in VOTE_LOSSES, f"{where}.losses.{name}", f"one of {', '.join(VOTE_LOSSES)}", name)
+    if made.needs_teacher and not plan.needs_teacher:
+        refuse(f"{where}.losses", "of label alone with distillation none", ", ".join(made.losses))
+    share = require_number(f"{where}.share", values.get("share", 0.5), 0, 1)
+    return TogetherPlan(float(share), made)
 
 
 def _with_plan(where: str, data: Any, kind: type) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -319,11 +287,12 @@ def _with_plan(where: str, data: Any, kind: type) -> tuple[dict[str, Any], dict[
     return {k: v for k, v in values.items() if k in own}, {k: v for k, v in values.items() if k not in own}
 
 
-def _flat(part: TeacherRecipe | EnsembleRecipe) -> dict[str, Any]:
+def _flat(part: TeacherRecipe | EnsembleRecipe | TogetherPlan) -> dict[str, Any]:
     own = _fields(part)
-    plan, features = own.pop("plan"), own.pop("features", None)
+    plan = own.pop("plan")
     if isinstance(part, EnsembleRecipe):
-        own["features"] = None if features is None else features.to_dict()
+        own["features"] = None if part.features is None else part.features.to_dict()
+        own["together"] = None if part.together is None else _flat(part.together)
     return own | plan.to_dict()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,7 +18,7 @@ from model.training.facts import corpus_digest, module_facts
 from model.training.losses import TOTAL
 from model.training.progress import Progress, Silence
 from model.training.run import RunFolder
-from model.training.stage import Stage, predict
+from model.training.stage import Stage, outputs
 from model.training.store import Facts, Store
 
 SAVE_EVERY = 20.0
@@ -81,12 +81,18 @@ class Runner:
 
     def predict(self, what: str, module: nn.Module, corpus: Corpus, *, bfloat16: bool = False) -> NDArray[np.float32]:
         """Return the logits of a corpus, telling how it goes."""
+        return self.outputs(what, module, corpus, ("logits",), bfloat16=bfloat16)["logits"]
+
+    def outputs(
+        self, what: str, module: nn.Module, corpus: Corpus, names: Sequence[str], *, bfloat16: bool = False
+    ) -> Arrays:
+        """Return some outputs of a module for a corpus, telling how it goes."""
         self.progress.begin(what, len(corpus))
-        logits = predict(
-            module, corpus, self.device, bfloat16=bfloat16, hear=lambda done: self.progress.advance(done, {})
+        found = outputs(
+            module, corpus, names, self.device, bfloat16=bfloat16, hear=lambda done: self.progress.advance(done, {})
         )
         self.progress.end()
-        return logits
+        return found
 
     def _facts(self, make: MakeFacts) -> Facts | None:
         return None if self.store is None else make()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -216,7 +216,6 @@ def stage_seed(seed: int, name: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest()[:4], "little") >> 1
 
 
-@torch.no_grad()
 def predict(
     module: nn.Module,
     corpus: Corpus,
@@ -226,18 +225,31 @@ def predict(
     hear: Callable[[int], None] | None = None,
 ) -> NDArray[np.float32]:
     """Return the logits [sentences, classes] of a corpus, in its own order: no sentence is left out."""
+    return outputs(module, corpus, ("logits",), device, bfloat16=bfloat16, hear=hear)["logits"]
+
+
+@torch.no_grad()
+def outputs(
+    module: nn.Module,
+    corpus: Corpus,
+    names: Sequence[str],
+    device: str = "cpu",
+    *,
+    bfloat16: bool = False,
+    hear: Callable[[int], None] | None = None,
+) -> dict[str, NDArray[np.float32]]:
+    """Return some outputs of a module, each [sentences, ...], for a corpus in its own order."""
     module.eval()
-    parts: list[tuple[Indices, Any]] = []
+    rows: dict[str, NDArray[np.float32]] = {}
     done = 0
     for index in ordered_batches(corpus.lengths, EVALUATION_BATCH):
         batch = make_batch(corpus, index, device)
         with torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=bfloat16):
-            logits = module(batch.ids, batch.mask, batch.types).logits.float()
-        parts.append((index, logits.cpu().numpy()))
+            found = module(batch.ids, batch.mask, batch.types)
+        for name in names:
+            values = getattr(found, name).float().cpu().numpy()
+            rows.setdefault(name, np.empty((len(corpus), *values.shape[1:]), np.float32))[index] = values
         done += len(index)
         if hear is not None:
             hear(done)
-    rows = np.empty((len(corpus), parts[0][1].shape[1]), np.float32)
-    for index, found in parts:
-        rows[index] = found
     return rows

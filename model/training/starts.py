@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from model.data.wordpiece import Tokenizer
-from model.encoder import Encoder
 from model.member import Member
 from model.splitting import split_member
+from model.training.corpus import Corpus, Floats
 
 _WORD_DEVIATION = 0.04
 
 
-@torch.no_grad()
-def start_words_from_teacher(
-    student: Member, tokenizer: Tokenizer, teacher: Encoder, teacher_tokenizer: Tokenizer
-) -> None:
-    """Set the student's word vectors to the teacher's, projected to its width.
-
-    A word piece that the teacher lacks gets the mean of the pieces that the teacher cuts it into. The projection is the
-    one that keeps most of the variance of the teacher's vectors (a singular value decomposition).
-    """
-    projected = _projected(teacher.embeddings.vocabulary.weight, student.shape.hidden)
-    words = student.embedding.words.weight
+def piece_corpus(tokenizer: Tokenizer, teacher_tokenizer: Tokenizer) -> Corpus:
+    """Return each piece of a student's tokenizer as a sentence of its own, as the teacher's tokenizer cuts it."""
+    cls, sep = teacher_tokenizer.cls, teacher_tokenizer.sep
     known = {piece: index for index, piece in enumerate(teacher_tokenizer.vocabulary)}
-    for index, piece in enumerate(tokenizer.vocabulary):
-        rows = [known[piece]] if piece in known else _pieces(piece, teacher_tokenizer)
-        if rows and index != tokenizer.pad:
-            words[index] = projected[rows].mean(0).to(words)
+    rows = []
+    for piece in tokenizer.vocabulary:
+        inner = [known[piece]] if piece in known else _pieces(piece, teacher_tokenizer)
+        rows.append(np.array([cls, *inner, sep], np.int32))
+    return Corpus(rows, [np.zeros_like(row) for row in rows], np.full(len(rows), -1, np.int64))
+
+
+def word_vectors(pooled: Floats, width: int) -> Floats:
+    """Return what a teacher makes of each piece alone [V, G] in `width` dimensions: where a student's words begin.
+
+    The dimensions are those that the pieces differ most in (a singular value decomposition). What the teacher makes of
+    a word says far more of the task than the teacher's own word vectors do.
+    """
+    return _projected(torch.from_numpy(pooled), width).float().numpy()
 
 
 @torch.no_grad()

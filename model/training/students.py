@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import nn
 
 from model.data.dataset import Dataset
 from model.data.wordpiece import Tokenizer
+from model.distillation import Projection
 from model.member import Member
 from model.shape import Precision
 from model.training.chain import FRESH, LABELS, TEACHER, Step
 from model.training.corpus import Corpus, Floats, encode_pool, encode_split, joined
 from model.training.facts import FULL, corpus_digest, module_facts, score_facts
-from model.training.losses import batch_loss
+from model.training.losses import Loss, batch_loss
 from model.training.plan import StagePlan
 from model.training.recipe import Recipe
 from model.training.runner import Runner
 from model.training.scoring import score_logits
 from model.training.stage import Sampling, Stage, predict, stage_seed
-from model.training.starts import start_from_student, start_words_from_teacher
+from model.training.starts import start_from_student, word_vectors
 from model.training.store import Facts
-from model.training.teacher import Teacher, teacher_logits
+from model.training.teacher import Teacher, ask_teacher, read_pieces
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,16 +40,18 @@ class Corpora:
 
 
 def gather(
-    runner: Runner, dataset: Dataset, tokenizer: Tokenizer, limit: int, teacher: Teacher | None, pool: Sequence[str]
+    runner: Runner, recipe: Recipe, dataset: Dataset, tokenizer: Tokenizer, teacher: Teacher | None, pool: Sequence[str]
 ) -> Corpora:
     """Return the corpora of a run, with the words of its teacher."""
-    said = {} if teacher is None else teacher_logits(runner, teacher, dataset, pool)
-    train, dev, test = (encode_split(tokenizer, split, limit) for split in dataset.splits.values())
-    train = pooled = train.taught(said.get("train"))
+    train, dev, test = (encode_split(tokenizer, split, recipe.data.limit) for split in dataset.splits.values())
+    if teacher is None:
+        return Corpora(train, train, dev, test)
+    said = ask_teacher(runner, teacher, dataset, pool, vectors=recipe.needs_vectors)
+    train = pooled = train.taught(said.logits["train"], said.vectors.get("train"))
     if pool:
-        extra = encode_pool(tokenizer, pool, limit, dataset.task.regression)
-        pooled = joined(train, extra.taught(said["pool"]))
-    return Corpora(train, pooled, dev, test, said.get("test"))
+        extra = encode_pool(tokenizer, pool, recipe.data.limit, dataset.task.regression)
+        pooled = joined(train, extra.taught(said.logits["pool"], said.vectors.get("pool")))
+    return Corpora(train, pooled, dev, test, said.logits["test"])
 
 
 @dataclass
@@ -69,45 +73,75 @@ class Students:
     def run_step(self, step: Step) -> Member:
         """Train one step of the chain, or read what it gave before."""
         seed = stage_seed(self.recipe.seed, step.name)
-        member = self.fresh(step.precision, seed, split=step.split)
+        member = self.fresh(step.precision, seed, step.plan, split=step.split)
         if step.start != FRESH:
             start_from_student(member, self.made[step.start])
         self.train_member(step.name, member, step.plan, step.teacher, seed)
         self.made[step.name] = member
         return member
 
-    def fresh(self, precision: Precision, seed: int, *, split: bool = False) -> Member:
-        """Return an untrained student, whose word vectors are the teacher's where there is one."""
+    def fresh(self, precision: Precision, seed: int, plan: StagePlan, *, split: bool = False) -> Member:
+        """Return an untrained student, whose words begin where the teacher has them, with what its plan needs."""
         shape = self.recipe.shape_of(precision, self.tokenizer.size, self.dataset.task.classes, split=split)
         torch.manual_seed(seed)
         member = Member(shape)
-        if self.teacher is not None:
-            start_words_from_teacher(member, self.tokenizer, self.teacher.classifier.encoder, self.teacher.tokenizer)
+        if plan.needs_vectors and (vectors := self.corpora.train.teacher_vectors) is not None:
+            member.projection = Projection(shape.hidden, vectors.shape[1])
+        if self.words is not None:
+            member.embedding.words.weight.data.copy_(torch.from_numpy(self.words))
         return member
+
+    @cached_property
+    def words(self) -> Floats | None:
+        """Where the word vectors of students begin, if there is a teacher."""
+        if self.teacher is None:
+            return None
+        pooled = read_pieces(self.runner, self.teacher, self.tokenizer)
+        return word_vectors(pooled, self.recipe.shape_of(FULL, self.tokenizer.size, 2).hidden)
 
     def train_member(
         self, name: str, member: Member, plan: StagePlan, teacher: str, seed: int, sampling: Sampling | None = None
     ) -> None:
         """Train a student with labels and with what a teacher says: the fine-tuned one, or an earlier student."""
-        corpus, module = self.corpus(plan), None
-        if plan.needs_features:
-            module = self.made[teacher]
-        elif plan.needs_teacher and teacher != TEACHER:
-            corpus = self._taught_by(teacher, corpus, plan.pool)
+        module = self.made[teacher] if plan.needs_features else None
         sampling = sampling or Sampling()
+        loss = batch_loss(plan, self.dataset.task.regression, module, sampling.weights)
+        decided = {"teacher": None if module is None else module_facts(module)}
+        self.train(name, member, plan, self.corpus_of(plan, teacher), loss, seed, decided, sampling)
+
+    def train(
+        self,
+        name: str,
+        module: nn.Module,
+        plan: StagePlan,
+        corpus: Corpus,
+        loss: Loss,
+        seed: int,
+        facts: Facts,
+        sampling: Sampling | None = None,
+    ) -> None:
+        """Train a module of one member or more; `facts` say what decides the loss besides the plan and the sampling."""
+        drawn = sampling or Sampling()
         stage = Stage(
             name=name,
-            module=member,
+            module=module,
             plan=plan,
             corpus=corpus,
-            loss=batch_loss(plan, self.dataset.task.regression, module, sampling.weights),
-            score=lambda: self.score(member, self.corpora.dev),
+            loss=loss,
+            score=lambda: self.score(module, self.corpora.dev),
             seed=seed,
             device=self.runner.device,
-            draw=sampling.draw,
-            facts=lambda: self._facts(module, sampling),
+            draw=drawn.draw,
+            facts=lambda: self._facts(facts, drawn),
         )
         self.runner.train(stage)
+
+    def corpus_of(self, plan: StagePlan, teacher: str) -> Corpus:
+        """Return what a plan trains on, with what its teacher says: the fine-tuned one, or a step of the chain."""
+        corpus = self.corpus(plan)
+        if plan.needs_teacher and not plan.needs_features and teacher != TEACHER:
+            return self._taught_by(teacher, corpus, plan.pool)
+        return corpus
 
     def score(self, module: nn.Module, corpus: Corpus) -> float:
         """Return the first metric of the task for a module's logits."""
@@ -131,7 +165,7 @@ class Students:
             lambda: {"module": module_facts(member), "corpus": corpus_digest(corpus)},
         )["logits"]
 
-    def _facts(self, teacher: Member | None, sampling: Sampling) -> Facts | None:
+    def _facts(self, facts: Facts, sampling: Sampling) -> Facts | None:
         """Return what else decides how a student is trained, or None where the sampling does not say."""
-        known = {"teacher": None if teacher is None else module_facts(teacher), "sampling": sampling.known}
+        known = {**facts, "sampling": sampling.known}
         return None if sampling.known is None else known | score_facts(self.dataset.task, self.corpora.dev)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from model.checks import NetworkError, refuse, require, require_choice, require_integer
-from model.training.checks import known_keys, require_new_name
-from model.training.recipe import MAX_SEED, Recipe
+from model.training.checks import MAX_SEED, known_keys, require_new_name
+from model.training.recipe import Recipe
 
 KEYS = ("name", "base", "seeds", "stop", "variants", "compare")
 MERGED = ("data", "teacher", "shape", "ensemble")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -14,7 +14,7 @@ from model.data.wordpiece import Tokenizer
 from model.encoder import Classifier
 from model.huggingface import load_classifier
 from model.training.chain import LABELS, TEACHER
-from model.training.corpus import encode_pool, encode_split
+from model.training.corpus import Floats, encode_pool, encode_split
 from model.training.facts import module_facts, score_facts, splits_digest, texts_digest
 from model.training.inputs import Inputs
 from model.training.losses import batch_loss
@@ -22,6 +22,11 @@ from model.training.recipe import TeacherRecipe
 from model.training.runner import Runner
 from model.training.scoring import score_logits
 from model.training.stage import Stage, predict, stage_seed
+from model.training.starts import piece_corpus
+
+LEARNED = ("train", "pool")
+PARTS = (*LEARNED, "dev", "test")
+_CONSTANT = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,26 +62,67 @@ def make_teacher(runner: Runner, recipe: TeacherRecipe, inputs: Inputs, seed: in
     return Teacher(recipe, classifier, tokenizer)
 
 
-def teacher_logits(
-    runner: Runner, teacher: Teacher, dataset: Dataset, pool: Sequence[str]
-) -> dict[str, NDArray[np.float32]]:
-    """Return what the teacher says of train, dev, test and the pool, computed once."""
+@dataclass(frozen=True, eq=False)
+class Said:
+    """What the teacher says of the sentences of each part: train, dev, test, and the pool if there is one.
 
-    def make() -> dict[str, NDArray[np.float32]]:
+    `vectors` are what its head reads of train and pool, each channel with mean 0 and deviation 1 over both; none where
+    nobody learns from them.
+    """
+
+    logits: Mapping[str, Floats]
+    vectors: Mapping[str, Floats]
+
+
+def ask_teacher(runner: Runner, teacher: Teacher, dataset: Dataset, pool: Sequence[str], *, vectors: bool) -> Said:
+    """Return what the teacher says, computed once."""
+    names = ("logits", "pooled") if vectors else ("logits",)
+
+    def make() -> dict[str, NDArray[Any]]:
         limit = teacher.recipe.limit
         corpora = {part: encode_split(teacher.tokenizer, split, limit) for part, split in dataset.splits.items()}
         if pool:
             corpora["pool"] = encode_pool(teacher.tokenizer, pool, limit, dataset.task.regression)
-        return {
-            part: runner.predict(
-                f"teacher reads {part}", teacher.classifier, corpus, bfloat16=teacher.recipe.plan.bfloat16
-            )
+        half = teacher.recipe.plan.bfloat16
+        found = {
+            part: runner.outputs(f"teacher reads {part}", teacher.classifier, corpus, names, bfloat16=half)
             for part, corpus in corpora.items()
+        }
+        rows = {f"{part}-pooled": values["pooled"] for part, values in found.items() if vectors and part in LEARNED}
+        return {part: values["logits"] for part, values in found.items()} | {
+            name: values.astype(np.float16) for name, values in rows.items()
         }
 
     def facts() -> dict[str, Any]:
         reads = {"tokenizer": teacher.tokenizer.digest, "limit": teacher.recipe.limit, "pool": texts_digest(pool)}
         reads |= {"splits": splits_digest(dataset.splits), "bfloat16": teacher.recipe.plan.bfloat16}
-        return {"reads": reads, "module": module_facts(teacher.classifier)}
+        return {"reads": reads, "module": module_facts(teacher.classifier), "outputs": list(names)}
 
-    return runner.compute(LABELS, make, facts)
+    made = runner.compute(LABELS, make, facts)
+    rows = {part: made[name].astype(np.float32) for part in LEARNED if (name := f"{part}-pooled") in made}
+    return Said({part: logits for part, logits in made.items() if part in PARTS}, _standardised(rows))
+
+
+def read_pieces(runner: Runner, teacher: Teacher, tokenizer: Tokenizer) -> Floats:
+    """Return what the teacher's head reads of each piece of a student's tokenizer alone [V, G], computed once."""
+
+    def make() -> dict[str, NDArray[Any]]:
+        corpus = piece_corpus(tokenizer, teacher.tokenizer)
+        half = teacher.recipe.plan.bfloat16
+        return runner.outputs("teacher reads words", teacher.classifier, corpus, ("pooled",), bfloat16=half)
+
+    def facts() -> dict[str, Any]:
+        reads = {"pieces": tokenizer.digest, "tokenizer": teacher.tokenizer.digest}
+        return {"reads": reads, "module": module_facts(teacher.classifier), "bfloat16": teacher.recipe.plan.bfloat16}
+
+    return runner.compute(f"{LABELS}-words", make, facts)["pooled"]
+
+
+def _standardised(rows: dict[str, Floats]) -> dict[str, Floats]:
+    """Return rows whose columns have mean 0 and deviation 1 over all parts; a constant column becomes 0."""
+    if not rows:
+        return {}
+    together = np.concatenate(list(rows.values())).astype(np.float64)
+    mean, deviation = together.mean(0), together.std(0)
+    scale = 1 / np.where(deviation > _CONSTANT, deviation, np.inf)
+    return {part: ((values - mean) * scale).astype(np.float32) for part, values in rows.items()}

@@ -23,8 +23,9 @@ B, S, H, A, C, LAYERS = 3, 5, 6, 2, 3, 2
 LENGTHS = torch.tensor([5, 2, 3])
 MASK = torch.arange(S) < LENGTHS[:, None]
 LABELS = torch.tensor([0, 2, 1])
-ALL = Objective(label=0.5, logits=1.0, hidden=2.0, attention=3.0, direction=4.0, temperature=2.0)
-PARTS = ("label", "logits", "hidden", "attention", "direction")
+ALL = Objective(label=0.5, logits=1.0, sentence=0.25, hidden=2.0, attention=3.0, direction=4.0, temperature=2.0)
+INNER = ("hidden", "attention", "direction")
+PARTS = ("label", "logits", "sentence", *INNER)
 
 
 def output(seed, *, layers=LAYERS, heads=A, hidden=H, classes=C, tokens=S, dtype=torch.float64):
@@ -44,7 +45,13 @@ def output(seed, *, layers=LAYERS, heads=A, hidden=H, classes=C, tokens=S, dtype
 
 
 def leaves(given):
-    return [given.logits, *given.hidden, *given.scores, *(x for layer in given.projections for x in layer)]
+    return [
+        given.logits,
+        given.pooled,
+        *given.hidden,
+        *given.scores,
+        *(x for layer in given.projections for x in layer),
+    ]
 
 
 def row(given, index, tokens):
@@ -56,6 +63,11 @@ def row(given, index, tokens):
         tuple(tuple(x[index : index + 1, :tokens] for x in layer) for layer in given.projections),
         given.pooled[index : index + 1],
     )
+
+
+def vectors(student, teacher):
+    """Return what the loss of sentences compares."""
+    return student.pooled, teacher.pooled
 
 
 def only(name, **values):
@@ -87,7 +99,7 @@ def test_direction_does_not_see_the_scale(scale):
 
 def test_each_part_is_what_its_functions_say():
     student, teacher = output(1), output(2)
-    total, parts = ALL.loss(student, teacher, teacher.logits, LABELS, MASK)
+    total, parts = ALL.loss(student, teacher, teacher.logits, LABELS, MASK, vectors=vectors(student, teacher))
     pairs = range(LAYERS + 1)
     directions = []
     for i in pairs:
@@ -99,6 +111,7 @@ def test_each_part_is_what_its_functions_say():
     expected = {
         "label": torch.nn.functional.cross_entropy(student.logits, LABELS),
         "logits": soft_divergence(student.logits, teacher.logits, 2.0).mean(),
+        "sentence": (student.pooled - teacher.pooled).square().mean(),
         "hidden": sum(hidden_error(student.hidden[i], teacher.hidden[i], MASK).mean() for i in pairs),
         "attention": sum(score_error(student.scores[i], teacher.scores[i], MASK).mean() for i in range(LAYERS)),
         "direction": torch.stack(directions).mean(),
@@ -114,22 +127,26 @@ def test_each_part_is_what_its_functions_say():
 @pytest.mark.parametrize("name", PARTS)
 def test_no_part_sees_padding_or_other_sentences(name):
     student, teacher = output(1), output(2)
-    _, together = only(name).loss(student, teacher, teacher.logits, LABELS, MASK)
+    _, together = only(name).loss(student, teacher, teacher.logits, LABELS, MASK, vectors=vectors(student, teacher))
     alone = []
     for index, length in enumerate(LENGTHS.tolist()):
         mask = torch.ones(1, length, dtype=torch.bool)
         own, given = row(student, index, length), row(teacher, index, length)
-        alone.append(only(name).loss(own, given, given.logits, LABELS[index : index + 1], mask)[1][name])
+        alone.append(
+            only(name).loss(own, given, given.logits, LABELS[index : index + 1], mask, vectors=vectors(own, given))[1][
+                name
+            ]
+        )
     assert math.isclose(together[name], sum(alone) / B, rel_tol=1e-12)
 
 
 @pytest.mark.parametrize("name", PARTS)
 def test_no_gradient_reaches_padding_or_the_teacher(name):
     student, teacher = output(1), output(2)
-    only(name).loss(student, teacher, teacher.logits, LABELS, MASK)[0].backward()
+    only(name).loss(student, teacher, teacher.logits, LABELS, MASK, vectors=vectors(student, teacher))[0].backward()
     assert all(x.grad is None for x in leaves(teacher))
     states = [x for x in leaves(student) if x.grad is not None and x.ndim == 3]
-    assert states or name in ("label", "logits", "attention")
+    assert states or name in ("label", "logits", "sentence", "attention")
     for x in states:
         assert (x.grad[~MASK] == 0).all()
         assert (x.grad[MASK] != 0).any()
@@ -142,7 +159,7 @@ def test_no_gradient_reaches_padding_or_the_teacher(name):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_equals_have_no_loss_and_finite_gradients(name, dtype):
     student, teacher = output(1, dtype=dtype), output(1, dtype=dtype)
-    total, parts = only(name).loss(student, teacher, teacher.logits, LABELS, MASK)
+    total, parts = only(name).loss(student, teacher, teacher.logits, LABELS, MASK, vectors=vectors(student, teacher))
     assert parts[name] == 0
     total.backward()
     for x in leaves(student):
@@ -164,13 +181,13 @@ def test_direction_of_nothing_has_a_finite_gradient():
 def test_sample_weights_weigh_every_part():
     student, teacher = output(1), output(2)
     weights = torch.tensor([2.0, 0.0, 1.0], dtype=torch.float64)
-    _, parts = ALL.loss(student, teacher, teacher.logits, LABELS, MASK, sample_weights=weights)
+    _, parts = ALL.loss(student, teacher, teacher.logits, LABELS, MASK, weights, vectors=vectors(student, teacher))
     for name in PARTS:
         each = []
         for index, length in enumerate(LENGTHS.tolist()):
             own, given = row(student, index, length), row(teacher, index, length)
             mask, label = torch.ones(1, length, dtype=torch.bool), LABELS[index : index + 1]
-            alone = only(name, temperature=2.0).loss(own, given, given.logits, label, mask)
+            alone = only(name, temperature=2.0).loss(own, given, given.logits, label, mask, vectors=vectors(own, given))
             each.append(alone[1][name])
         assert math.isclose(parts[name], (2 * each[0] + each[2]) / 3, rel_tol=1e-12), name
 
@@ -197,7 +214,10 @@ def test_a_projection_joins_other_widths_and_learns():
     student, teacher = output(1), output(2, hidden=4, heads=1)
     projection = Projection(H, 4).double()
     assert projection.bias is None
-    total, parts = ALL.loss(student, teacher, teacher.logits, LABELS, MASK, projection=projection)
+    of_equal_width = vectors(student, student)
+    total, parts = ALL.loss(
+        student, teacher, teacher.logits, LABELS, MASK, projection=projection, vectors=of_equal_width
+    )
     pairs = zip(student.hidden, teacher.hidden, strict=True)
     expected = sum(hidden_error(projection(own), given, MASK).mean() for own, given in pairs)
     assert math.isclose(parts["hidden"], expected.item(), rel_tol=1e-12)
@@ -236,7 +256,8 @@ def test_a_member_learns_from_a_member():
     optimizer = torch.optim.Adam(student.parameters(), 1e-2)
     totals = []
     for _ in range(10):
-        total, parts = ALL.loss(student(ids, MASK), said, said.logits, LABELS, MASK)
+        own = student(ids, MASK)
+        total, parts = ALL.loss(own, said, said.logits, LABELS, MASK, vectors=vectors(own, own))
         optimizer.zero_grad()
         total.backward()
         optimizer.step()
@@ -250,7 +271,11 @@ def test_a_member_learns_from_a_member():
 @pytest.mark.parametrize(
     ("kind", "arguments", "message"),
     [
-        (ValueError, {}, "one of label, logits, hidden, attention, direction must be above 0, not all of them 0"),
+        (
+            ValueError,
+            {},
+            "one of label, logits, sentence, hidden, attention, direction must be above 0, not all of them 0",
+        ),
         (TypeError, {"label": -1.0}, "label must be a finite number of at least 0, not -1.0"),
         (TypeError, {"hidden": math.inf}, "hidden must be a finite number of at least 0, not inf"),
         (TypeError, {"logits": math.nan}, "logits must be a finite number of at least 0, not nan"),
@@ -274,9 +299,10 @@ def test_losses_refuse(refused):
         return refused(ValueError, lambda: objective.loss(student, given, logits, LABELS, MASK))
 
     assert answer(only("logits"), logits=None) == "teacher_logits must be given for the weight of logits, not None"
+    assert answer(only("sentence")) == "vectors must be given for the weight of sentence, not None"
     wider = output(2, classes=4).logits
     assert answer(only("logits"), logits=wider) == "teacher_logits must be [3, 3], not [3, 4]"
-    for name in PARTS[2:]:
+    for name in INNER:
         message = "teacher must be given for the weights of hidden, attention and direction, not None"
         assert answer(only(name), given=None) == message
     plain = SimpleNamespace(hidden=teacher.hidden, scores=())
@@ -284,7 +310,7 @@ def test_losses_refuse(refused):
         message = f"{part} must be given by student and teacher, not be empty: this loss compares them"
         assert answer(only(name), given=plain) == message
     longer = output(2, tokens=7)
-    for name in PARTS[2:]:
+    for name in INNER:
         assert answer(only(name), given=longer) == "teacher must read the student's tokens, [3, 5], not [3, 7]"
     assert answer(only("hidden"), given=output(2, hidden=4)) == "hidden states must be 4 wide, not 6; give a Projection"
     assert answer(only("hidden", layers=((0, 9),))) == "layers must be at most 2 and 2, the depths, not 0 and 9"

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from model.data.augment import drop_tokens, drop_words, replace, splice, typos
+from model.data.augment import drop_tokens, drop_words, jumble, replace, spans, splice, typos
 from model.data.errors import DataError
 
 TEXTS = [
@@ -21,6 +21,7 @@ NEIGHBOURS = {"film": ["movie", "picture"], "fine": ["good"], "the": []}
         lambda texts, seed: drop_words(texts, 0.3, seed),
         lambda texts, seed: typos(texts, 0.5, seed),
         lambda texts, seed: replace(texts, NEIGHBOURS, 0.7, seed),
+        lambda texts, seed: jumble(texts, ["zebra", "quince", "oboe"], 0.5, seed),
         lambda texts, seed: [row.tolist() for row in drop_tokens([np.arange(len(text)) for text in texts], 0.4, seed)],
     ],
 )
@@ -110,6 +111,30 @@ def test_words_are_replaced_by_their_neighbours():
     assert abs(changed - 300) < 60
 
 
+def test_any_word_takes_the_place_of_others():
+    texts = ["Film, film and FILM: the fine film."] * 200
+    found = jumble(texts, ["zebra", "quince"], 0.3, 6)
+    words = [word.strip(",:.") for text in found for word in text.split()]
+    assert set(words) == {"Film", "film", "and", "FILM", "the", "fine", "zebra", "quince"}
+    strange = sum(word in ("zebra", "quince") for word in words)
+    assert abs(strange / len(words) - 0.3) < 0.05
+    assert all(text.endswith(".") and text.count(",") == 1 for text in found)
+    assert jumble(texts, ["zebra"], 0.0, 6) == texts
+
+
+def test_spans_are_words_in_a_row():
+    found = spans(TEXTS, 500, 7)
+    rows = [text.split() for text in TEXTS]
+    wholes = [f" {' '.join(row)} " for row in rows]
+    assert all(any(f" {span} " in whole for whole in wholes) for span in found)
+    lengths = {len(span.split()) for span in found}
+    assert lengths == set(range(1, 10))  # the longest text has nine words
+    assert max(len(span.split()) for span in spans(LONG, 300, 7)) == 10
+    assert spans(TEXTS, 5, 7) == found[:5]
+    assert spans(TEXTS, 0, 7) == []
+    assert found != spans(TEXTS, 500, 8)
+
+
 def test_spliced_texts_have_a_beginning_and_an_end():
     heads = {"The acting is fine,", "A warm film", "I laughed", "I laughed because it was true;"}
     tails = {"but the plot is thin.", "about a cold man", "because it was true; she cried.", "she cried."}
@@ -129,6 +154,10 @@ def test_spliced_texts_have_a_beginning_and_an_end():
         (lambda: replace(TEXTS, {}, float("nan"), 0), "rate: must be from 0 to 1, not nan"),
         (lambda: drop_tokens([], 2, 0), "rate: must be from 0 to 1, not 2"),
         (lambda: splice(["one", "two words"], 1, 0), "texts: must be at least two of two words or more, not 1"),
+        (lambda: spans(["", " "], 1, 0), "texts: must be with words, not ['', ' ']"),
+        (lambda: spans(TEXTS, -1, 0), "count: must be 0 or more, not -1"),
+        (lambda: jumble(TEXTS, [], 0.5, 0), "words: must be one or more, not []"),
+        (lambda: jumble(TEXTS, ["x"], 2, 0), "rate: must be from 0 to 1, not 2"),
         (lambda: splice(TEXTS, -1, 0), "count: must be 0 or more, not -1"),
         (lambda: typos(TEXTS, 0.5, -1), "seed: must be from 0 to 4294967295, not -1"),
     ],

@@ -13,7 +13,7 @@ from tokenizers.processors import TemplateProcessing
 
 from model.data.errors import DataError
 from model.data.vocabulary import SPECIAL
-from model.data.wordpiece import Tokenizer, load_tokenizer, shortened, train_tokenizer
+from model.data.wordpiece import Tokenizer, cut_tokenizer, load_tokenizer, shortened, train_tokenizer
 
 ROOT = Path(__file__).parents[3]
 TEXTS = [
@@ -322,3 +322,37 @@ def test_wrong_bytes_are_refused(refused, data, message):
 )
 def test_wrong_arguments_are_refused(refused, function, message):
     assert refused(DataError, function) == message
+
+
+class TestCut:
+    WORDS = ("cold", "man", "story", "[unused1]", "seldom", "\u03b1", "##\u03b2")
+    WHOLE = Tokenizer((*PIECES, *WORDS))
+
+    def test_what_the_texts_use_most_stays(self):
+        size = len(SPECIAL) + 2 * len(LETTERS) + 4 + 3
+        cut = cut_tokenizer(self.WHOLE, ["the cold man", "the cold story, the cold"], size)
+        assert cut.size == size
+        assert {"the", "cold"} <= set(cut.vocabulary)
+        assert {"man", "story"} & set(cut.vocabulary) == {"man"}  # one use each: the first of them
+
+    def test_every_word_can_be_spelt(self):
+        cut = cut_tokenizer(self.WHOLE, ["\u03b1"], 64)
+        assert {*SPECIAL, *LETTERS, *(f"##{letter}" for letter in LETTERS), ",", "?", "\u03b1"} <= set(cut.vocabulary)
+        assert "##\u03b2" not in cut.vocabulary
+        (ids,) = cut.encode(["zyx"]).ids
+        assert [cut.vocabulary[number] for number in ids[1:-1]] == ["z", "##y", "##x"]
+
+    def test_the_order_is_the_other_ones_and_nothing_is_unused(self):
+        cut = cut_tokenizer(self.WHOLE, ["seldom"], 1000)
+        places = [self.WHOLE.vocabulary.index(piece) for piece in cut.vocabulary]
+        assert places == sorted(places)
+        assert set(self.WHOLE.vocabulary) - set(cut.vocabulary) == {"[unused1]"}
+        assert cut.lowercase == self.WHOLE.lowercase
+
+    def test_first_ones_fill_it_up(self):
+        cut = cut_tokenizer(self.WHOLE, ["seldom"], len(SPECIAL) + 2 * len(LETTERS) + 4 + 3)
+        assert {*WORDS[:8], "seldom"} & set(cut.vocabulary) == {"film", "films", "seldom"}
+
+    @pytest.mark.parametrize("size", [63, 0, 70_000])
+    def test_wrong_sizes(self, refused, size):
+        assert refused(DataError, lambda: cut_tokenizer(self.WHOLE, ["a"], size)).startswith("size: must be ")

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from model.data.wordpiece import train_tokenizer
+from model.training import pipeline, results
 from model.training.pipeline import Machine, begin, train
 from model.training.recipe import Recipe
 from model.training.run import RunFolder
@@ -68,6 +69,13 @@ def teacher_folder(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     save_encoder(Encoder(config, generator=torch.Generator().manual_seed(1)), folder)
     (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in vocabulary))
     return folder
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out what takes long and is written whole at the end, the picture and the linear model."""
+    monkeypatch.setattr(pipeline, "draw_curves", lambda *arguments: b"picture")
+    monkeypatch.setattr(results, "tfidf_accuracy", lambda dataset: 0.5)
 
 
 @pytest.fixture

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from model.checks import NetworkError
+from model.data.wordpiece import load_tokenizer, train_tokenizer
 from model.training.checks import TrainingError
+from model.training.data_recipe import DataRecipe
 from model.training.inputs import Inputs, read_data, read_inputs, settle
-from model.training.recipe import DataRecipe, Recipe
+from model.training.recipe import Recipe
 from model.training.run import TOKENIZER, RunFolder
 from tests.model.training.recipes import BAD, GOOD, sentence, write_rows
 
@@ -33,6 +35,14 @@ class TestInputs:
         assert made.teacher_folder == teacher_folder
         assert made.teacher_tokenizer is not None
         assert made.teacher_tokenizer.size > made.tokenizer.size
+
+    def test_pieces_of_the_teacher(self, taught: dict[str, Any], teacher_folder: Path, tmp_path: Path) -> None:
+        taught["data"] |= {"pieces": "teacher", "vocabulary": 80}
+        found = read_inputs(Recipe.from_dict(taught), tmp_path)
+        teacher = load_tokenizer(teacher_folder / "vocab.txt")
+        assert found.tokenizer.size == 80
+        assert set(found.tokenizer.vocabulary) < set(teacher.vocabulary)
+        assert found.tokenizer.digest != train_tokenizer(found.dataset.train.texts, 80).digest
 
     def test_a_teacher_that_reads_less(self, taught: dict[str, Any], tmp_path: Path, refused: Refused) -> None:
         taught["teacher"]["limit"] = 33

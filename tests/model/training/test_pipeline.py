@@ -12,7 +12,7 @@ from model.data.catalog import load
 from model.data.metrics import METRICS
 from model.evaluation import evaluate_split
 from model.network import read_network
-from model.training import pipeline, results
+from model.training import pipeline
 from model.training.checks import TrainingError
 from model.training.inputs import shortened
 from model.training.pipeline import Machine, begin, finished_report, prepare, train
@@ -22,13 +22,6 @@ from tests.model.training.killing import Killer, Run, content
 from tests.model.training.recipes import tiny_recipe
 
 Refused = Callable[..., str]
-
-
-@pytest.fixture
-def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out what takes long and is written whole at the end, the picture and the linear model."""
-    monkeypatch.setattr(pipeline, "draw_curves", lambda *arguments: b"picture")
-    monkeypatch.setattr(results, "tfidf_accuracy", lambda dataset: 0.5)
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ def test_plain_data_makes_an_equal_plan() -> None:
     assert plan.replace(epochs=1).epochs == 1
 
 
-PARTS = "label, logits, hidden, attention, direction"
+PARTS = "label, logits, sentence, hidden, attention, direction"
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"epochs": 0}, "epochs: must be a number from 0.01 to 10000, not 0"),
     ({"epochs": float("nan")}, "epochs: must be a number from 0.01 to 10000, not nan"),

@@ -12,9 +12,9 @@ from model.data.wordpiece import train_tokenizer
 from model.encoder import Encoder, EncoderConfig
 from model.training import pool
 from model.training.checks import TrainingError
+from model.training.data_recipe import DataRecipe
 from model.training.inputs import read_data
-from model.training.pool import make_pool, word_neighbours
-from model.training.recipe import DataRecipe
+from model.training.pool import Words, make_pool, word_neighbours
 
 Refused = Callable[..., str]
 
@@ -25,7 +25,7 @@ def dataset(texts: Path) -> Dataset:
 
 
 def test_nothing_is_asked_for(dataset: Dataset) -> None:
-    assert make_pool(DataRecipe("rt"), dataset, {}, 1) == ()
+    assert make_pool(DataRecipe("rt"), dataset, Words(), 1) == ()
 
 
 def test_parts_stand_one_after_the_other(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,17 +37,22 @@ def test_parts_stand_one_after_the_other(dataset: Dataset, monkeypatch: pytest.M
         return found
 
     monkeypatch.setattr(pool, "unlabelled", unlabelled)
-    recipe = DataRecipe("rt", replace=2, splice=7, unlabelled=5, sources=("films",))
-    neighbours = {"lovely": ("gentle", "superb"), "film": ("movie",)}
-    made = make_pool(recipe, dataset, neighbours, 1)
+    recipe = DataRecipe("rt", replace=2, jumble=1, splice=7, spans=6, unlabelled=5, sources=("films",))
+    words = Words(("zebra", "quince"), {"lovely": ("gentle", "superb"), "film": ("movie",)})
+    made = make_pool(recipe, dataset, words, 1)
     count = len(dataset.train)
-    assert len(made) == 2 * count + 7 + 5
+    assert len(made) == 3 * count + 7 + 6 + 5
     assert "movie" in " ".join(made[:count])
     assert made[:count] != made[count : 2 * count]
+    jumbled = " ".join(made[2 * count : 3 * count])
+    assert "zebra" in jumbled
+    assert "quince" in jumbled
+    whole = " | ".join(" ".join(text.split()) for text in dataset.train.texts)
+    assert all(span in whole for span in made[-11:-5])
     assert len(set(made[-5:])) == 5
     assert set(made[-5:]) <= set(found)
-    assert made == make_pool(recipe, dataset, neighbours, 1)
-    assert made != make_pool(recipe, dataset, neighbours, 2)
+    assert made == make_pool(recipe, dataset, words, 1)
+    assert made != make_pool(recipe, dataset, words, 2)
     assert asked[0] == (["rt"], {"glue": None, "columns": None, "sources": ("films",)})
 
 

@@ -139,6 +139,10 @@ WRONG: list[tuple[tuple[Any, ...], Any, str]] = [
     (("name",), "../x", "name: must be part of a folder's name, without '/' and not starting with '.', not '../x'"),
     (("seed",), -1, "seed: must be an integer from 0 to 2147483647, not -1"),
     (("seed",), 2**31, "seed: must be an integer from 0 to 2147483647, not 2147483648"),
+    (("data", "pieces"), "own", "data.pieces: must be one of learned, teacher, not 'own'"),
+    (("data", "pieces"), "teacher", "data.pieces: must be learned without a teacher, not 'teacher'"),
+    (("data", "jumble"), -1, "data.jumble: must be an integer from 0 to 100, not -1"),
+    (("data", "spans"), "x", "data.spans: must be an integer from 0 to 10000000, not 'x'"),
     (("calibration",), 0, "calibration: must be an integer from 1 to 100000, not 0"),
     (("data",), None, "data: must be a mapping of set, columns, limit, "),
     (("data",), {}, "data.set: must be given: the name of a data set, or a file, not left out"),
@@ -274,7 +278,7 @@ WRONG_TAUGHT: list[tuple[tuple[Any, ...], Any, str]] = [
     (
         ("chain", 1, "name"),
         "float",
-        "chain[1].name: must be a new name, not 'float'; teacher, fresh, none, warm, float",
+        "chain[1].name: must be a new name, not 'float'; teacher, fresh, none, together, warm, float",
     ),
     (("chain", 1, "start"), "one", "chain[1].start: must be one of fresh, float, not 'one'"),
     (("chain", 1, "start"), "folat", "chain[1].start: must be one of fresh, float, not 'folat'; did you mean 'float'?"),
@@ -295,6 +299,38 @@ WRONG_TAUGHT: list[tuple[tuple[Any, ...], Any, str]] = [
         {"distillation": "two-stage", "teacher": "float", "features": {"epochs": 0}},
         "ensemble.features.epochs: must be a number from 0.01 to 10000, not 0",
     ),
+    (
+        ("chain", 1),
+        {"name": "two", "precision": "1-1-1", "teacher": "float", "losses": {"sentence": 1}},
+        "chain[1].teacher: must be teacher, whose vectors sentence reads, not float",
+    ),
+    (
+        ("ensemble",),
+        {"distillation": "logits", "teacher": "float", "losses": {"sentence": 1}},
+        "ensemble.teacher: must be teacher, whose vectors sentence reads, not float",
+    ),
+    (
+        ("ensemble",),
+        {"distillation": "two-stage", "teacher": "float", "features": {"losses": {"sentence": 1}}},
+        "ensemble.features.losses: must be without sentence: its teacher is a step of the chain, not sentence",
+    ),
+    (
+        ("ensemble",),
+        {"together": {"share": 2}},
+        "ensemble.together.share: must be a number from 0 to 1, not 2",
+    ),
+    (
+        ("ensemble",),
+        {"together": {"losses": {"logits": 1}}},
+        "ensemble.together.losses: must be of label alone with distillation none, not logits",
+    ),
+    (
+        ("ensemble",),
+        {"distillation": "logits", "together": {"losses": {"hidden": 1}}},
+        "ensemble.together.losses.hidden: must be one of label, logits, not 'hidden'",
+    ),
+    (("ensemble",), {"together": {"epochs": 0}}, "ensemble.together.epochs: must be a number from 0.01 to "),
+    (("ensemble",), {"together": []}, "ensemble.together: must be a mapping of "),
     (
         ("ensemble",),
         {"distillation": "two-stage", "teacher": "float", "features": 3},

@@ -89,11 +89,29 @@ class TestChain:
 
     def test_words_come_from_the_teacher(self, taught: dict[str, Any], students: Make) -> None:
         made = students(taught)
-        one, other = (made.fresh(made.recipe.chain[0].precision, seed) for seed in (1, 2))
-        known = made.tokenizer.vocabulary.index("film")
-        words = [member.embedding.words.weight for member in (one, other)]
-        assert torch.equal(words[0][known], words[1][known])
+        step = made.recipe.chain[0]
+        one, other = (made.fresh(step.precision, seed, step.plan) for seed in (1, 2))
+        assert torch.equal(one.embedding.words.weight, other.embedding.words.weight)
+        assert torch.equal(one.embedding.words.weight, torch.from_numpy(made.words))
         assert not torch.equal(one.classifier.weight, other.classifier.weight)
+        assert one.projection is None
+
+    def test_a_projection_goes_from_step_to_step(self, taught: dict[str, Any], students: Make, seen: Seen) -> None:
+        for step in taught["chain"][:2]:
+            step["losses"] = {"logits": 1, "sentence": 0.5}
+        made = students(taught)
+        chain = made.recipe.chain
+        first = made.run_step(chain[0])
+        torch.manual_seed(1)
+        torch.nn.init.normal_(first.projection.weight)
+        second, third = made.run_step(chain[1]), made.run_step(chain[2])
+        assert first.projection.weight.shape == (24, 16)
+        assert torch.equal(second.projection.weight, first.projection.weight)
+        assert third.projection is None
+        vectors = made.corpora.train_pool.teacher_vectors
+        assert vectors.shape == (len(made.corpora.train_pool), 24)
+        assert np.allclose(vectors.mean(0), 0, atol=1e-3)
+        assert np.allclose(vectors.std(0), 1, atol=1e-3)
 
     def test_a_ternary_step_is_split(self, plain: dict[str, Any], students: Make, seen: Seen) -> None:
         plain["chain"] = [
@@ -154,6 +172,6 @@ class TestTeaching:
 
 def test_scores_are_those_of_the_task(students: Make) -> None:
     made = students()
-    member: Member = made.fresh(made.recipe.chain[0].precision, 1)
+    member: Member = made.fresh(made.recipe.chain[0].precision, 1, made.recipe.chain[0].plan)
     right = predict(member, made.corpora.dev).argmax(1) == made.corpora.dev.labels
     assert made.score(member, made.corpora.dev) == right.mean()

@@ -6,17 +6,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from model.data.catalog import load
 from model.data.dataset import DataError, Dataset
-from model.training.corpus import encode_split
+from model.training.corpus import encode_split, make_batch
 from model.training.inputs import Inputs, read_inputs
 from model.training.recipe import Recipe
 from model.training.run import RunFolder
 from model.training.runner import Runner
 from model.training.scoring import score_logits
 from model.training.stage import predict
-from model.training.teacher import make_teacher, teacher_logits
+from model.training.teacher import ask_teacher, make_teacher
 
 Refused = Callable[..., str]
 
@@ -58,18 +59,40 @@ def test_what_it_says_of_every_sentence(
     with RunFolder(tmp_path, recipe, resume=False) as folder:
         runner = Runner(folder)
         teacher = make_teacher(runner, recipe.teacher, inputs, 1)
-        said = teacher_logits(runner, teacher, dataset, pool)
-        assert {part: rows.shape for part, rows in said.items()} == {
+        said = ask_teacher(runner, teacher, dataset, pool, vectors=True)
+        assert {part: rows.shape for part, rows in said.logits.items()} == {
             "train": (len(dataset.train), 2),
             "dev": (len(dataset.dev), 2),
             "test": (len(dataset.test), 2),
             "pool": (2, 2),
         }
         test = predict(teacher.classifier, encode_split(teacher.tokenizer, dataset.test, 16), bfloat16=bfloat16)
-        assert (said["test"] == test).all()
-        monkeypatch.setattr(Runner, "predict", None)
-        again = teacher_logits(runner, teacher, dataset, pool)
-        assert all(np.array_equal(rows, again[part]) for part, rows in said.items())
+        assert (said.logits["test"] == test).all()
+        assert {part: rows.shape for part, rows in said.vectors.items()} == {
+            "train": (len(dataset.train), 24),
+            "pool": (2, 24),
+        }
+        monkeypatch.setattr(Runner, "outputs", None)
+        again = ask_teacher(runner, teacher, dataset, pool, vectors=True)
+        for kind in ("logits", "vectors"):
+            assert all(np.array_equal(rows, getattr(again, kind)[part]) for part, rows in getattr(said, kind).items())
+
+
+def test_vectors_are_what_the_head_reads(taught: dict[str, Any], dataset: Dataset, tmp_path: Path) -> None:
+    taught["teacher"] |= {"epochs": 0.5}
+    recipe = Recipe.from_dict(taught)
+    inputs = read_inputs(recipe, tmp_path)
+    with RunFolder(tmp_path, recipe, resume=False) as folder:
+        runner = Runner(folder)
+        teacher = make_teacher(runner, recipe.teacher, inputs, 1)
+        vectors = ask_teacher(runner, teacher, dataset, (), vectors=True).vectors["train"]
+        train = encode_split(teacher.tokenizer, dataset.train, 16)
+        batch = make_batch(train, np.arange(len(train)), "cpu")
+        teacher.classifier.eval()
+        with torch.no_grad():
+            last = teacher.classifier.encoder(batch.ids, batch.mask).hidden[-1]
+        means = torch.stack([row[: mask.sum()].mean(0) for row, mask in zip(last, batch.mask, strict=True)]).numpy()
+        assert np.allclose(vectors, (means - means.mean(0)) / means.std(0), atol=0.02)
 
 
 def test_a_folder_without_a_model(taught: dict[str, Any], tmp_path: Path, refused: Refused) -> None:
