@@ -8,9 +8,9 @@ from rich.table import Table
 
 from tallybert.report import console
 
-CAPTION = "Mean over the seeds, in brackets the 95 % interval of Student's t, sd the deviation between seeds. \
+CAPTION = "Mean over the seeds, after +- half of the 95 % interval of Student's t, sd the deviation between seeds. \
 train: processor seconds of a run's students, shared stages included as if made for it alone; teacher: the same \
-for the teacher and what it says."
+for the teacher and what it says. of: a step, as floats, or the network, as integers."
 
 
 def show_study(report: dict[str, Any]) -> None:
@@ -35,7 +35,7 @@ def _variants(report: dict[str, Any]) -> Table:
         deviation = found["test"]["deviation"]
         times = (f"{found[key]['mean']:,.1f} s" for key in ("seconds", "teacher_seconds"))
         values = (_mean(found["test"]), "" if deviation is None else f"{deviation:.4f}", f"{found['dev']['mean']:.4f}")
-        table.add_row(name, *values, *times, found["figure"])
+        table.add_row(name, *values, *times, _short(found["figure"]))
     return table
 
 
@@ -76,10 +76,14 @@ def _verdict(pair: dict[str, Any]) -> str:
         return "one seed"
     low, high = pair["interval"]
     if low <= 0 <= high:
-        return "may be luck"
+        return "may be luck" if any(pair["values"]) else "equal"
     return f"{pair['first'] if low > 0 else pair['second']} is better"
+
+
+def _short(figure: str) -> str:
+    return figure.removeprefix("floats of step ").removeprefix("integers of the ")
 
 
 def _mean(found: dict[str, Any], sign: str = "") -> str:
     mean = f"{found['mean']:{sign}.4f}"
-    return mean if found["interval"] is None else "{} [{:{s}.4f}, {:{s}.4f}]".format(mean, *found["interval"], s=sign)
+    return mean if found["interval"] is None else f"{mean} +-{found['interval'][1] - found['mean']:.4f}"

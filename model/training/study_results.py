@@ -10,7 +10,7 @@ from model.training.statistics import paired, summary
 from model.training.study import Study
 
 Report = Mapping[str, Any]
-OF_TEACHER = (TEACHER, LABELS)
+OF_TEACHER = (TEACHER, LABELS, f"{LABELS}-words")
 NETWORK, STEP = "integers of the network", "floats of step"
 
 

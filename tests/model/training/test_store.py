@@ -122,6 +122,8 @@ class TestSharing:
             ("chain.0", {"alpha_rate": 0.5}, ["float"]),
             ("ensemble", {"method": "bagging"}, ["member-1", "member-2"]),
             ("ensemble", {"mode": "reweight"}, ["member-1", "member-2"]),
+            # The first member starts from the same weights, but its embedding does not learn.
+            ("ensemble", {"shared_embedding": True}, ["member-1", "member-2"]),
             ("ensemble", {"vote": "hard"}, []),
             ("shape", {"elastic": False}, ["w1a2", "w1a1", "member-1", "member-2"]),
             ("shape", {"dropout": 0.2}, ["float", "w1a2", "w1a1", "member-1", "member-2"]),
