@@ -98,7 +98,7 @@ def evaluate(
     examples = dataset.splits[split]
     say(f"{len(examples):,} sentences of {dataset.name}, {split}")
     found = evaluate_split(network, examples, device=device)
-    recorded = _recorded_figures(path, network)
+    recorded = recorded_figures(path, network)
     return {
         "network": str(path),
         "digest": network.digest,
@@ -125,7 +125,7 @@ def _baseline(dataset: Dataset, split: str) -> float | None:
     return (linear.test if split == "test" else linear.dev)[dataset.task.metrics[0]]
 
 
-def _recorded_figures(path: Path, network: Network) -> dict[str, float]:
+def recorded_figures(path: Path, network: Network) -> dict[str, float]:
     """Return the figures that a network's file states, which may be any texts."""
     figures = {}
     for key in RECORDED:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from model.training.checkpoint import Checkpoint, load_into
+from model.training.checkpoint import Checkpoint, CheckpointError, load_into
 from model.training.corpus import Corpus
 from model.training.facts import corpus_digest, module_facts
 from model.training.losses import TOTAL
@@ -67,8 +67,10 @@ class Runner:
             self.draw()
             self._drawn = time.monotonic()
 
-    def compute(self, name: str, make: Callable[[], Arrays], facts: MakeFacts | None = None) -> Arrays:
-        """Return arrays that are made once and then read; `facts` returns what decides them, for the store."""
+    def compute(
+        self, name: str, names: Collection[str], make: Callable[[], Arrays], facts: MakeFacts | None = None
+    ) -> Arrays:
+        """Return arrays of some names, made once and then read; `facts` returns what decides them, for the store."""
         found = self.folder.finished(name)
         if found is None:
             known = None if facts is None else self._facts(facts)
@@ -77,7 +79,10 @@ class Runner:
                 began = time.process_time()
                 found = Checkpoint({key: torch.from_numpy(array) for key, array in make().items()}, {"stage": name})
                 self._finish(name, found, time.process_time() - began, known)
-        return {key: tensor.numpy() for key, tensor in found.tensors.items()}
+        if missing := sorted({*names} - {*found.tensors}):
+            where = self.folder.stage_path(name)
+            raise CheckpointError(f"{where}: must hold {missing[0]}, not {', '.join(found.tensors)}; delete it")
+        return {key: found.tensors[key].numpy() for key in names}
 
     def predict(self, what: str, module: nn.Module, corpus: Corpus, *, bfloat16: bool = False) -> NDArray[np.float32]:
         """Return the logits of a corpus, telling how it goes."""

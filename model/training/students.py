@@ -161,6 +161,7 @@ class Students:
         """Return what a member says of a corpus, computed once."""
         return self.runner.compute(
             name,
+            ("logits",),
             lambda: {"logits": self.runner.predict(what, member, corpus)},
             lambda: {"module": module_facts(member), "corpus": corpus_digest(corpus)},
         )["logits"]

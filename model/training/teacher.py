@@ -25,7 +25,6 @@ from model.training.stage import Stage, predict, stage_seed
 from model.training.starts import piece_corpus
 
 LEARNED = ("train", "pool")
-PARTS = (*LEARNED, "dev", "test")
 _CONSTANT = 1e-6
 
 
@@ -98,9 +97,11 @@ def ask_teacher(runner: Runner, teacher: Teacher, dataset: Dataset, pool: Sequen
         reads |= {"splits": splits_digest(dataset.splits), "bfloat16": teacher.recipe.plan.bfloat16}
         return {"reads": reads, "module": module_facts(teacher.classifier), "outputs": list(names)}
 
-    made = runner.compute(LABELS, make, facts)
-    rows = {part: made[name].astype(np.float32) for part in LEARNED if (name := f"{part}-pooled") in made}
-    return Said({part: logits for part, logits in made.items() if part in PARTS}, _standardised(rows))
+    parts = [*dataset.splits, *(["pool"] if pool else [])]
+    learned = [part for part in LEARNED if vectors and part in parts]
+    made = runner.compute(LABELS, [*parts, *(f"{part}-pooled" for part in learned)], make, facts)
+    rows = {part: made[f"{part}-pooled"].astype(np.float32) for part in learned}
+    return Said({part: made[part] for part in parts}, _standardised(rows))
 
 
 def read_pieces(runner: Runner, teacher: Teacher, tokenizer: Tokenizer) -> Floats:
@@ -115,7 +116,7 @@ def read_pieces(runner: Runner, teacher: Teacher, tokenizer: Tokenizer) -> Float
         reads = {"pieces": tokenizer.digest, "tokenizer": teacher.tokenizer.digest}
         return {"reads": reads, "module": module_facts(teacher.classifier), "bfloat16": teacher.recipe.plan.bfloat16}
 
-    return runner.compute(f"{LABELS}-words", make, facts)["pooled"]
+    return runner.compute(f"{LABELS}-words", ("pooled",), make, facts)["pooled"]
 
 
 def _standardised(rows: dict[str, Floats]) -> dict[str, Floats]:

@@ -31,6 +31,7 @@ def _names() -> tuple[str, ...]:
 def _facts(name: str) -> dict[str, Any]:
     from model.network import read_network
     from tallybert.shipped import network_path
+    from tallybert.training import recorded_figures
 
     path = network_path(name)
     network = read_network(path)
@@ -46,6 +47,6 @@ def _facts(name: str) -> dict[str, Any]:
         "bytes": path.stat().st_size,
         "size_bits": sum(network.size_bits().values()),
         "metric": known.get("metric"),
-        "accuracy": float(known["accuracy"]) if "accuracy" in known else None,
+        "accuracy": recorded_figures(path, network).get("accuracy"),
         "digest": network.digest,
     }

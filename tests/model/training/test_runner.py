@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from model.training import runner as module
+from model.training.checkpoint import CheckpointError
 from model.training.recipe import Recipe
 from model.training.run import RunFolder
 from model.training.runner import Runner
@@ -115,5 +116,14 @@ def test_arrays_are_computed_once(plain: dict[str, Any], tmp_path: Any) -> None:
 
     with RunFolder(tmp_path / "run", Recipe.from_dict(plain), resume=False) as folder:
         for _ in range(2):
-            assert Runner(folder).compute("labels", make)["a"].tolist() == [0, 1, 2]
+            assert Runner(folder).compute("labels", ("a",), make)["a"].tolist() == [0, 1, 2]
     assert asked == [1]
+
+
+def test_arrays_that_lack_one(plain: dict[str, Any], tmp_path: Any, refused: Any) -> None:
+    with RunFolder(tmp_path / "run", Recipe.from_dict(plain), resume=False) as folder:
+        runner = Runner(folder)
+        runner.compute("labels", ("a",), lambda: {"a": np.zeros(2, np.float32)})
+        where = folder.stage_path("labels")
+        message = refused(CheckpointError, runner.compute, "labels", ("a", "b"), dict)
+        assert message == f"{where}: must hold b, not a; delete it"
