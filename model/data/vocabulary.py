@@ -21,7 +21,7 @@ UNKNOWN = "[UNK]"
 SPECIAL = ("[PAD]", UNKNOWN, "[CLS]", "[SEP]", "[MASK]")
 MIN_SIZE, MAX_SIZE = 64, 65_536
 MAX_WORD = 100
-_SEEN_TWICE = 2
+SEEN_TWICE = 2
 _CHUNK = 1000
 
 
@@ -35,7 +35,7 @@ def train_vocabulary(texts: Iterable[str], size: int, lowercase: bool) -> tuple[
 
     The order of the texts does not matter. A word with a letter for which there is no room is left out.
     """
-    words = _words(texts, lowercase)
+    words = count_words(texts, lowercase)
     letters = _letters(words, size)
     known = {piece for piece in letters if not piece.startswith(PREFIX)}
     inside = {piece.removeprefix(PREFIX) for piece in letters if piece.startswith(PREFIX) and piece != PREFIX}
@@ -44,7 +44,7 @@ def train_vocabulary(texts: Iterable[str], size: int, lowercase: bool) -> tuple[
     library.pre_tokenizer = WhitespaceSplit()
     trainer = WordPieceTrainer(
         vocab_size=size,
-        min_frequency=_SEEN_TWICE,
+        min_frequency=SEEN_TWICE,
         special_tokens=[*SPECIAL, *letters],
         continuing_subword_prefix=PREFIX,
         show_progress=False,
@@ -54,7 +54,8 @@ def train_vocabulary(texts: Iterable[str], size: int, lowercase: bool) -> tuple[
     return tuple(sorted(numbers, key=numbers.__getitem__))
 
 
-def _words(texts: Iterable[str], lowercase: bool) -> Counter[str]:
+def count_words(texts: Iterable[str], lowercase: bool) -> Counter[str]:
+    """Return how often each word stands in the texts, as BERT cuts them; longer ones than it reads are left out."""
     normalize, split = normalizer(lowercase), BertPreTokenizer()
     words: Counter[str] = Counter()
     for text in texts:

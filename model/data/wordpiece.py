@@ -26,8 +26,10 @@ from model.data.vocabulary import (
     MAX_WORD,
     MIN_SIZE,
     PREFIX,
+    SEEN_TWICE,
     SPECIAL,
     UNKNOWN,
+    count_words,
     normalizer,
     train_vocabulary,
 )
@@ -142,24 +144,26 @@ def train_tokenizer(texts: Iterable[str], size: int, lowercase: bool = True) -> 
     return Tokenizer(vocabulary, lowercase)
 
 
-def cut_tokenizer(tokenizer: Tokenizer, texts: Sequence[str], size: int) -> Tokenizer:
-    """Return a tokenizer with `size` of the pieces of another one, in its order: those that the texts use most.
+def adapted_tokenizer(tokenizer: Tokenizer, texts: Sequence[str], size: int) -> Tokenizer:
+    """Return a tokenizer with `size` pieces: those of another one that the texts use most, and words of their own.
 
-    The special pieces stay, and single characters as far as the texts use them or ASCII has them: every word can still
-    be spelt. Where the texts use fewer pieces, the first ones of the other tokenizer follow, which are the most
-    frequent ones where its vocabulary is sorted so.
+    A word that the texts have twice is a piece, known to the other one or not; all other words count for the pieces
+    that the other one cuts them into. Special pieces stay, and the characters of ASCII, so that words can be spelt. If
+    the texts use fewer pieces, the first ones of the other tokenizer follow: the most frequent ones, as these are
+    sorted. Its pieces come first, in its order, then the words in that of their letters.
     """
     _integer("size", size, MIN_SIZE, MAX_SIZE)
-    counts = Counter(piece for ids in tokenizer.encode(texts, limit=MAX_TOKENS).ids for piece in ids.tolist())
+    known = {piece: number for number, piece in enumerate(tokenizer.vocabulary) if not _UNUSED.fullmatch(piece)}
+    counts = _counts(tokenizer, texts)
 
-    def rank(number: int) -> tuple[bool, int, int]:
-        piece = tokenizer.vocabulary[number].removeprefix(PREFIX)
-        kept = piece in SPECIAL or (len(piece) == 1 and (piece.isascii() or number in counts))
-        return not kept, -counts[number], number
+    def rank(piece: str) -> tuple[bool, int, int, str]:
+        letter = piece.removeprefix(PREFIX)
+        kept = piece in SPECIAL or (len(letter) == 1 and letter.isascii() and piece in known)
+        return not kept, -counts[piece], known.get(piece, len(tokenizer.vocabulary)), piece
 
-    usable = [number for number, piece in enumerate(tokenizer.vocabulary) if not _UNUSED.fullmatch(piece)]
-    chosen = sorted(sorted(usable, key=rank)[:size])
-    return Tokenizer((tokenizer.vocabulary[number] for number in chosen), tokenizer.lowercase)
+    chosen = sorted({*known, *counts}, key=rank)[:size]
+    last = len(tokenizer.vocabulary)
+    return Tokenizer(sorted(chosen, key=lambda piece: (known.get(piece, last), piece)), tokenizer.lowercase)
 
 
 def load_tokenizer(path: Path, lowercase: bool = True) -> Tokenizer:
@@ -187,6 +191,16 @@ def shortened(first: Sequence[int], second: Sequence[int], room: int) -> tuple[S
     if len(first) <= room // 2:
         return first, second[: room - len(first)]
     return first[: (room + 1) // 2], second[: room // 2]
+
+
+def _counts(tokenizer: Tokenizer, texts: Sequence[str]) -> Counter[str]:
+    """Return how often texts use words that they have twice, and of all other words the pieces."""
+    words, known = count_words(_legal(texts), tokenizer.lowercase), set(tokenizer.vocabulary)
+    counts = Counter({word: count for word, count in words.items() if word in known or count >= SEEN_TWICE})
+    others = [word for word in words if word not in counts]
+    for word, ids in zip(others, tokenizer.encode(others, limit=MAX_TOKENS).ids, strict=True):
+        counts.update({tokenizer.vocabulary[number]: words[word] for number in ids[1:-1].tolist()})
+    return counts
 
 
 def _legal(texts: Iterable[str]) -> Iterator[str]:

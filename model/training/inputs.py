@@ -13,7 +13,7 @@ from model.checks import require_integer
 from model.data.augment import can_splice
 from model.data.catalog import load
 from model.data.dataset import Dataset
-from model.data.wordpiece import Tokenizer, cut_tokenizer, load_tokenizer, train_tokenizer
+from model.data.wordpiece import Tokenizer, adapted_tokenizer, load_tokenizer, train_tokenizer
 from model.encoder import EncoderConfig
 from model.huggingface import load_config, packaged_teacher
 from model.training.checks import TrainingError
@@ -109,7 +109,7 @@ def _tokenizer(recipe: DataRecipe, dataset: Dataset, folder: Path, teacher: Toke
         return Tokenizer.from_bytes(path.read_bytes())
     texts = (*dataset.train.texts, *(dataset.train.pairs or ()))
     if teacher is not None and recipe.pieces == TEACHERS:
-        return cut_tokenizer(teacher, texts, recipe.vocabulary)
+        return adapted_tokenizer(teacher, texts, recipe.vocabulary)
     return train_tokenizer(texts, recipe.vocabulary)
 
 

@@ -13,7 +13,7 @@ from tokenizers.processors import TemplateProcessing
 
 from model.data.errors import DataError
 from model.data.vocabulary import SPECIAL
-from model.data.wordpiece import Tokenizer, cut_tokenizer, load_tokenizer, shortened, train_tokenizer
+from model.data.wordpiece import Tokenizer, adapted_tokenizer, load_tokenizer, shortened, train_tokenizer
 
 ROOT = Path(__file__).parents[3]
 TEXTS = [
@@ -324,35 +324,45 @@ def test_wrong_arguments_are_refused(refused, function, message):
     assert refused(DataError, function) == message
 
 
-class TestCut:
-    WORDS = ("cold", "man", "story", "[unused1]", "seldom", "\u03b1", "##\u03b2")
-    WHOLE = Tokenizer((*PIECES, *WORDS))
+class TestAdapted:
+    OWN = ("cold", "man", "story", "[unused1]", "seldom", "\u03b1", "##\u03b2")
+    WHOLE = Tokenizer((*PIECES, *OWN))
+    KEPT = len(SPECIAL) + 2 * len(LETTERS) + 4  # with four signs
+
+    def adapted(self, texts, more):
+        """Return the pieces beyond those that always stay, for as many as there is room for."""
+        made = adapted_tokenizer(self.WHOLE, texts, self.KEPT + more)
+        assert made.size == self.KEPT + more
+        assert made.lowercase == self.WHOLE.lowercase
+        return [piece for piece in made.vocabulary if piece not in SPECIAL and len(piece.removeprefix("##")) > 1]
 
     def test_what_the_texts_use_most_stays(self):
-        size = len(SPECIAL) + 2 * len(LETTERS) + 4 + 3
-        cut = cut_tokenizer(self.WHOLE, ["the cold man", "the cold story, the cold"], size)
-        assert cut.size == size
-        assert {"the", "cold"} <= set(cut.vocabulary)
-        assert {"man", "story"} & set(cut.vocabulary) == {"man"}  # one use each: the first of them
+        texts = ["the cold man", "the cold story, the cold"]
+        assert self.adapted(texts, 3) == ["the", "cold", "man"]  # man and story once each: the first of them
+        assert self.adapted(texts, 4) == ["the", "cold", "man", "story"]
+
+    def test_words_that_stand_twice_are_pieces(self):
+        texts = ["Unfunny, unfunny!", "warming", "quirky quirky quirky"]
+        assert self.adapted(texts, 4) == ["##ing", "warm", "quirky", "unfunny"]
 
     def test_every_word_can_be_spelt(self):
-        cut = cut_tokenizer(self.WHOLE, ["\u03b1"], 64)
-        assert {*SPECIAL, *LETTERS, *(f"##{letter}" for letter in LETTERS), ",", "?", "\u03b1"} <= set(cut.vocabulary)
-        assert "##\u03b2" not in cut.vocabulary
-        (ids,) = cut.encode(["zyx"]).ids
-        assert [cut.vocabulary[number] for number in ids[1:-1]] == ["z", "##y", "##x"]
-
-    def test_the_order_is_the_other_ones_and_nothing_is_unused(self):
-        cut = cut_tokenizer(self.WHOLE, ["seldom"], 1000)
-        places = [self.WHOLE.vocabulary.index(piece) for piece in cut.vocabulary]
-        assert places == sorted(places)
-        assert set(self.WHOLE.vocabulary) - set(cut.vocabulary) == {"[unused1]"}
-        assert cut.lowercase == self.WHOLE.lowercase
+        made = adapted_tokenizer(self.WHOLE, ["\u03b1 \u03b3 \u03b3"], self.KEPT + 3)
+        assert {*SPECIAL, *LETTERS, *(f"##{letter}" for letter in LETTERS), ",", "?"} <= set(made.vocabulary)
+        assert {"\u03b1", "\u03b3"} <= set(made.vocabulary)
+        assert "##\u03b2" not in made.vocabulary
+        (ids,) = made.encode(["zyx"]).ids
+        assert [made.vocabulary[number] for number in ids[1:-1]] == ["z", "##y", "##x"]
 
     def test_first_ones_fill_it_up(self):
-        cut = cut_tokenizer(self.WHOLE, ["seldom"], len(SPECIAL) + 2 * len(LETTERS) + 4 + 3)
-        assert {*WORDS[:8], "seldom"} & set(cut.vocabulary) == {"film", "films", "seldom"}
+        assert self.adapted(["seldom"], 3) == ["film", "films", "seldom"]
+        every = adapted_tokenizer(self.WHOLE, ["seldom"], 1000).vocabulary
+        assert every == tuple(piece for piece in self.WHOLE.vocabulary if piece != "[unused1]")
+
+    def test_the_order_of_the_texts_does_not_matter(self):
+        texts = [*TEXTS, "a quirky film", "so quirky and so droll and droll"]
+        made = [adapted_tokenizer(self.WHOLE, some, 90).digest for some in (texts, texts[::-1])]
+        assert made[0] == made[1]
 
     @pytest.mark.parametrize("size", [63, 0, 70_000])
     def test_wrong_sizes(self, refused, size):
-        assert refused(DataError, lambda: cut_tokenizer(self.WHOLE, ["a"], size)).startswith("size: must be ")
+        assert refused(DataError, lambda: adapted_tokenizer(self.WHOLE, ["a"], size)).startswith("size: must be ")
