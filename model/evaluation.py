@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.data.baseline import linear_baseline
 from model.data.batches import ordered_batches, random_numbers
-from model.data.dataset import Split, Task
+from model.data.dataset import Dataset, Split, Task, what_is_missing
 from model.data.errors import refuse
 from model.data.metrics import METRICS, bootstrap_interval, evaluate
 from model.data.text import check_text
@@ -119,12 +120,35 @@ def figures(task: Task, split: Split, found: Evaluation) -> dict[str, Any]:
     }
 
 
-def interval(metric: str, predictions: NDArray[Any], labels: NDArray[Any]) -> list[float]:
-    """Return the bounds between which a metric lies with 95 % confidence, from examples drawn with replacement."""
+def beside_words(dataset: Dataset, split: str, predictions: NDArray[Any]) -> dict[str, Any]:
+    """Return what words alone get on a split, and by how much predictions are better, with its interval.
+
+    Both are drawn together, sentence by sentence. Where nothing can be learned from the training set, all is None.
+    """
+    names = ("tfidf_accuracy", "tfidf_difference", "tfidf_difference_interval")
+    if what_is_missing(dataset):
+        return dict.fromkeys(names)
+    metric, labels = dataset.task.metrics[0], dataset.splits[split].labels
+    words = linear_baseline(dataset).predictions[split]
+    alone = METRICS[metric](words, labels)
+    difference = METRICS[metric](predictions, labels) - alone
+    return dict(zip(names, (alone, difference, interval(metric, predictions, labels, words)), strict=True))
+
+
+def interval(
+    metric: str, predictions: NDArray[Any], labels: NDArray[Any], other: NDArray[Any] | None = None
+) -> list[float]:
+    """Return the bounds between which a metric lies with 95 % confidence, from examples drawn with replacement.
+
+    With the predictions of another system they are those of the difference, from the same draws for both.
+    """
     if metric == "accuracy":
-        sure = bootstrap_interval((predictions == labels).astype(np.float64))
+        right = [(said == labels).astype(np.float64) for said in (predictions, other) if said is not None]
+        sure = bootstrap_interval(*right)
         return [sure.low, sure.high]
     draws = random_numbers(0, 0, _INTERVAL).integers(len(labels), size=(SAMPLES, len(labels)))
     values = [METRICS[metric](predictions[draw], labels[draw]) for draw in draws]
+    if other is not None:
+        values = [own - METRICS[metric](other[draw], labels[draw]) for own, draw in zip(values, draws, strict=True)]
     low, high = np.quantile(values, [_TAIL, 1 - _TAIL])
     return [float(low), float(high)]

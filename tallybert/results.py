@@ -126,7 +126,11 @@ def _prefix_rows(report: dict[str, Any]) -> list[Row]:
 
 def _reference_rows(report: dict[str, Any], known: dict[str, Any], source: str) -> list[Row]:
     words = report["tfidf_accuracy"]
-    fitted = "nothing to fit on" if words is None else "TF-IDF and a linear model, fitted now"
+    fitted = "nothing to fit on"
+    if words is not None:
+        low, high = report["tfidf_difference_interval"]
+        difference = f"the network is {report['tfidf_difference']:+.4f}; 95 %: {low:+.4f} to {high:+.4f}"
+        fitted = f"TF-IDF and a linear model; {difference}"
     return [
         ("words alone", "none" if words is None else f"{words:.4f}", fitted),
         *_recorded_references(known, source),

@@ -87,7 +87,7 @@ def evaluate(
     path: Path, hardware: Hardware, *, data: str | None, split: str, columns: Mapping[str, str], glue: Path | None
 ) -> dict[str, Any]:
     """Evaluate the integers of a network on a data set, beside what was recorded at training."""
-    from model.evaluation import evaluate_split, figures
+    from model.evaluation import beside_words, evaluate_split, figures
     from model.network import read_network
 
     network = read_network(path)
@@ -107,22 +107,11 @@ def evaluate(
         **figures(dataset.task, examples, found),
         "float_accuracy": recorded.get("float_accuracy"),
         "teacher_accuracy": recorded.get("teacher_accuracy"),
-        "tfidf_accuracy": _baseline(dataset, split),
+        **beside_words(dataset, split, found.predictions()),
         "recorded": recorded,
         "recorded_on_this_data": network.provenance.get("dataset_digest") == dataset.digest and split == "test",
         "size_bits": network.size_bits(),
     }
-
-
-def _baseline(dataset: Dataset, split: str) -> float | None:
-    """Return what words alone reach on a split; None where nothing can be learned from the training set."""
-    from model.data.baseline import linear_baseline
-    from model.training.inputs import what_is_missing
-
-    if what_is_missing(dataset):
-        return None
-    linear = linear_baseline(dataset)
-    return (linear.test if split == "test" else linear.dev)[dataset.task.metrics[0]]
 
 
 def recorded_figures(path: Path, network: Network) -> dict[str, float]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
+
+from numpy.typing import NDArray
 
 from model.data.dataset import Dataset, Split
 from model.data.metrics import evaluate
@@ -14,11 +17,12 @@ PENALTIES = (0.1, 0.3, 1.0, 3.0)  # alpha of ridge
 
 @dataclass(frozen=True)
 class Baseline:
-    """The constant that dev chose (C, or alpha), and the metrics on dev and on test."""
+    """The constant that dev chose (C, or alpha), and the metrics and predictions on dev and on test."""
 
     constant: float
     dev: dict[str, float]
     test: dict[str, float]
+    predictions: Mapping[str, NDArray[Any]] = field(compare=False)
 
 
 def linear_baseline(dataset: Dataset) -> Baseline:
@@ -33,8 +37,9 @@ def linear_baseline(dataset: Dataset) -> Baseline:
     results = []
     for constant in PENALTIES if dataset.task.regression else STRENGTHS:
         model = _model(dataset, constant).fit(train, dataset.train.labels)
-        on_dev = _metrics(dataset, model.predict(dev), dataset.dev)
-        results.append(Baseline(constant, on_dev, _metrics(dataset, model.predict(test), dataset.test)))
+        said = {"dev": model.predict(dev), "test": model.predict(test)}
+        on_dev, on_test = (evaluate(dataset.task, said[name], dataset.splits[name].labels) for name in said)
+        results.append(Baseline(constant, on_dev, on_test, said))
     return max(results, key=lambda result: result.dev[dataset.task.metrics[0]])
 
 
@@ -60,7 +65,3 @@ def _features(vectorizer: Any, split: Split) -> Any:
         return first
     second = vectorizer.transform(split.pairs)
     return hstack([abs(first - second), first.multiply(second)]).tocsr()
-
-
-def _metrics(dataset: Dataset, predictions: Any, split: Split) -> dict[str, float]:
-    return evaluate(dataset.task, predictions, split.labels)

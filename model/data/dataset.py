@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,11 +15,13 @@ from numpy.typing import NDArray
 from model.checks import canonical_json
 from model.data.errors import DataError, refuse, require
 
-__all__ = ["CLASS_METRICS", "SCORE_METRICS", "DataError", "Dataset", "Split", "Task"]
+__all__ = ["CLASS_METRICS", "SCORE_METRICS", "DataError", "Dataset", "Split", "Task", "what_is_missing"]
 
 CLASS_METRICS = ("accuracy", "mcc", "f1", "macro_f1")
 SCORE_METRICS = ("pearson", "spearman")
 PARTS = ("train", "dev", "test")
+FEWEST = 8
+_WORD = re.compile(r"\w")
 
 
 @dataclass(frozen=True)
@@ -159,3 +162,16 @@ class Dataset:
 
 def _pick(column: tuple[str, ...] | None, chosen: NDArray[Any]) -> tuple[str, ...] | None:
     return None if column is None else tuple(column[index] for index in chosen.tolist())
+
+
+def what_is_missing(dataset: Dataset) -> str | None:
+    """Return what the training set must be and is not, for anything to be learned from it; None if all is there."""
+    train = dataset.train
+    for holds, expected, found in (
+        (len(train) >= FEWEST, f"at least {FEWEST} examples to train on", f"{len(train)}"),
+        (len(np.unique(train.labels)) > 1, "examples of more than one label to train on", "of one alone"),
+        (any(map(_WORD.search, train.texts)), "texts with words to train on", "signs alone"),
+    ):
+        if not holds:
+            return f"{expected}, not {found}"
+    return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy as np
 from model.checks import require_integer
 from model.data.augment import can_splice
 from model.data.catalog import load
-from model.data.dataset import Dataset
+from model.data.dataset import Dataset, what_is_missing
 from model.data.wordpiece import Tokenizer, adapted_tokenizer, load_tokenizer, train_tokenizer
 from model.encoder import EncoderConfig
 from model.huggingface import load_config, packaged_teacher
@@ -23,9 +22,7 @@ from model.training.run import TOKENIZER, RunFolder
 from model.vote import check_labels
 
 PACKAGED = "packaged"
-FEWEST = 8
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
-_WORD = re.compile(r"\w")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,19 +59,6 @@ def read_data(recipe: DataRecipe, glue: Path | None = None) -> Dataset:
         what = f"must be 0 for {dataset.name}, which has no two training texts of two words or more"
         raise TrainingError(f"data.splice: {what}, not {recipe.splice}")
     return dataset
-
-
-def what_is_missing(dataset: Dataset) -> str | None:
-    """Return what the training set must be and is not, for anything to be learned from it; None if all is there."""
-    train = dataset.train
-    for holds, expected, found in (
-        (len(train) >= FEWEST, f"at least {FEWEST} examples to train on", f"{len(train)}"),
-        (len(np.unique(train.labels)) > 1, "examples of more than one label to train on", "of one alone"),
-        (any(map(_WORD.search, train.texts)), "texts with words to train on", "signs alone"),
-    ):
-        if not holds:
-            return f"{expected}, not {found}"
-    return None
 
 
 def settle(folder: RunFolder, inputs: Inputs) -> None:

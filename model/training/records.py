@@ -37,6 +37,7 @@ _TEXT: Rule = ("a text of printable characters", _is_text)
 _NUMBER: Rule = ("a number", _is_number)
 _PERHAPS: Rule = ("a number or null", lambda value: value is None or _is_number(value))
 _NUMBERS: Rule = ("a list of numbers", lambda value: isinstance(value, list) and all(map(_is_number, value)))
+_BOUNDS: Rule = ("two numbers", lambda value: _NUMBERS[1](value) and len(value) == 2)
 _COUNT: Rule = ("an integer of at least 1", lambda value: _is_integer(value, 1, MAX_STEP))
 _STEP: Rule = ("an integer of at least 0", lambda value: _is_integer(value, 0, MAX_STEP))
 _MACHINE: dict[str, Rule] = {
@@ -48,9 +49,11 @@ _FIGURES: dict[str, Rule] = {
     **dict.fromkeys(("recipe", "dataset", "metric", "digest"), _TEXT),
     **dict.fromkeys(("examples", "members"), _COUNT),
     **dict.fromkeys(("accuracy", "dev_accuracy", "expected_members"), _NUMBER),
-    **dict.fromkeys(("majority_accuracy", "float_accuracy", "teacher_accuracy", "tfidf_accuracy"), _PERHAPS),
+    **dict.fromkeys(("majority_accuracy", "float_accuracy", "teacher_accuracy"), _PERHAPS),
+    **dict.fromkeys(("tfidf_accuracy", "tfidf_difference"), _PERHAPS),
     **dict.fromkeys(("member_accuracy", "prefix_accuracy"), _NUMBERS),
-    "interval": ("two numbers", lambda value: _NUMBERS[1](value) and len(value) == 2),
+    "interval": _BOUNDS,
+    "tfidf_difference_interval": ("two numbers or null", lambda value: value is None or _BOUNDS[1](value)),
     "size_bits": (
         "an object of integers",
         lambda value: isinstance(value, dict) and all(map(_STEP[1], value.values())),

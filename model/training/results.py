@@ -9,11 +9,9 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from model.data.baseline import linear_baseline
 from model.data.batches import random_numbers
-from model.data.dataset import Dataset
 from model.data.metrics import METRICS
-from model.evaluation import evaluate_split, figures
+from model.evaluation import beside_words, evaluate_split, figures
 from model.lowering import Calibration, Export, lower_ensemble
 from model.member import Member
 from model.network import Network
@@ -65,7 +63,7 @@ def report_of(
         **figures(dataset.task, dataset.test, found),
         "dev_accuracy": METRICS[dataset.task.metrics[0]](dev.predictions(), dataset.dev.labels),
         **known,
-        "tfidf_accuracy": tfidf_accuracy(dataset),
+        **beside_words(dataset, "test", found.predictions()),
         "float_member_accuracy": [score_logits(dataset.task, rows, dataset.test.labels) for rows in logits],
         "member_weights": list(ensemble.weights),
         "boosting": [dataclasses.asdict(turn) for turn in ensemble.rounds],
@@ -105,11 +103,6 @@ def references(students: Students) -> References:
         "float_accuracy": None if full is None else students.score(full, test),
         "teacher_accuracy": None if said is None else score_logits(task, said, test.labels),
     }
-
-
-def tfidf_accuracy(dataset: Dataset) -> float:
-    """Return the score on the test split of a linear model of words and pairs of words."""
-    return linear_baseline(dataset).test[dataset.task.metrics[0]]
 
 
 def provenance(students: Students, figures: References) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Figures of a network: each is what a slow count gives."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -7,9 +8,19 @@ import numpy as np
 import pytest
 
 from model.bits import pack
-from model.data.dataset import DataError, Split, Task
-from model.data.metrics import mcc, pearson
-from model.evaluation import Evaluation, evaluate_split, figures, interval, is_cut, read_text, tokenizer_of
+from model.data.baseline import linear_baseline
+from model.data.dataset import DataError, Dataset, Split, Task
+from model.data.metrics import METRICS, mcc, pearson
+from model.evaluation import (
+    Evaluation,
+    beside_words,
+    evaluate_split,
+    figures,
+    interval,
+    is_cut,
+    read_text,
+    tokenizer_of,
+)
 from model.integer import IntegerNetwork
 from model.network import Member, Network
 from model.operations import Classify, Embed, First, Matmul, Requantise
@@ -18,6 +29,20 @@ from tests.model.small import i16, i32
 
 Refused = Callable[..., str]
 CLASSES = Task("t", ("a", "b", "c"), ("accuracy", "macro_f1"))
+
+
+@pytest.fixture
+def dataset() -> Dataset:
+    """Return sentences of which words alone tell most."""
+    rng = np.random.default_rng(5)
+    words = np.array(["good bright warm fine", "bad dull cold poor"])
+
+    def split(count: int) -> Split:
+        labels = rng.integers(0, 2, count)
+        said = np.where(rng.random(count) < 0.8, labels, 1 - labels)
+        return Split(tuple(f"{rng.choice(words[number].split())} film" for number in said), None, labels)
+
+    return Dataset("made up", Task("t", ("a", "b"), ("accuracy",)), split(60), split(50), split(70), "a test")
 
 
 @pytest.fixture
@@ -93,6 +118,36 @@ class TestInterval:
         assert low < mcc(predictions, labels) < high
         assert interval("mcc", predictions, labels) == [low, high]
         assert 0.1 < high - low < 0.25
+
+    @pytest.mark.parametrize("metric", ["accuracy", "mcc"])
+    def test_of_a_difference_of_the_same_sentences(self, metric: str) -> None:
+        rng = np.random.default_rng(4)
+        labels = rng.integers(0, 2, 400)
+        worse = np.where(rng.random(400) < 0.7, labels, 1 - labels)
+        better = np.where((worse != labels) & (rng.random(400) < 0.2), labels, worse)
+        low, high = interval(metric, better, labels, worse)
+        difference = METRICS[metric](better, labels) - METRICS[metric](worse, labels)
+        assert 0 < low < difference < high
+        # Apart, their intervals would overlap: what both get wrong says nothing.
+        assert interval(metric, worse, labels)[1] > interval(metric, better, labels)[0]
+        assert interval(metric, better, labels, better) == [0, 0]
+        assert np.allclose(interval(metric, worse, labels, better), [-high, -low])
+
+
+class TestBesideWords:
+    def test_words_are_fitted_and_both_are_drawn_together(self, dataset: Dataset) -> None:
+        words = linear_baseline(dataset)
+        right = dataset.dev.labels
+        found = beside_words(dataset, "dev", right)
+        assert found["tfidf_accuracy"] == words.dev["accuracy"]
+        assert found["tfidf_difference"] == 1 - words.dev["accuracy"]
+        assert found["tfidf_difference_interval"] == interval("accuracy", right, right, words.predictions["dev"])
+        same = beside_words(dataset, "test", words.predictions["test"])
+        assert (same["tfidf_difference"], same["tfidf_difference_interval"]) == (0, [0, 0])
+
+    def test_nothing_to_learn_from(self, dataset: Dataset) -> None:
+        one = dataclasses.replace(dataset, train=dataset.train.take(np.flatnonzero(dataset.train.labels == 0)))
+        assert set(beside_words(one, "test", one.test.labels).values()) == {None}
 
 
 class TestNetwork:

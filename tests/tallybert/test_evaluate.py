@@ -61,6 +61,9 @@ class TestFigures:
         assert len(report["member_accuracy"]) == len(report["prefix_accuracy"]) == len(network.members)
         assert report["prefix_accuracy"][-1] == report["accuracy"]
         assert report["tfidf_accuracy"] == 1.0
+        assert report["tfidf_difference"] == report["accuracy"] - 1.0
+        below, above = report["tfidf_difference_interval"]
+        assert below <= report["tfidf_difference"] <= above <= 0
         low, high = report["interval"]
         assert low <= report["accuracy"] <= high
 
@@ -82,7 +85,7 @@ class TestFigures:
         one = tmp_path / "one.csv"
         one.write_text("text,label\n" + "".join(f"word {n},{network.labels[0]}\n" for n in range(80)))
         report = report_of(capsys, "eval", str(finished), "--data", str(one))
-        assert report["tfidf_accuracy"] is None
+        assert report["tfidf_accuracy"] is report["tfidf_difference"] is report["tfidf_difference_interval"] is None
         assert cli.main(["eval", str(finished), "--data", str(one)]) == 0
         assert "nothing to fit on" in capsys.readouterr().out
 

@@ -14,7 +14,7 @@ from model.training.pipeline import Machine, begin, train
 from model.training.recipe import Recipe
 from model.training.run import RunFolder
 from model.training.students import Students
-from tests.model.training.recipes import BAD, FILLER, GOOD, sentence, tiny_recipe, write_rows, write_texts
+from tests.model.training.recipes import BAD, FILLER, GOOD, WORDS, sentence, tiny_recipe, write_rows, write_texts
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -75,7 +75,7 @@ def teacher_folder(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out what takes long and is written whole at the end, the picture and the linear model."""
     monkeypatch.setattr(pipeline, "draw_curves", lambda *arguments: b"picture")
-    monkeypatch.setattr(results, "tfidf_accuracy", lambda dataset: 0.5)
+    monkeypatch.setattr(results, "beside_words", lambda *given: WORDS)
 
 
 @pytest.fixture

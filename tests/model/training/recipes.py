@@ -7,6 +7,7 @@ from typing import Any
 
 GOOD = ["lovely", "bright", "warm", "clever", "funny", "moving", "gentle", "superb", "honest", "rich"]
 BAD = ["dreary", "clumsy", "cold", "stupid", "boring", "shallow", "cruel", "awful", "fake", "poor"]
+WORDS = {"tfidf_accuracy": 0.5, "tfidf_difference": 0.25, "tfidf_difference_interval": [0.0, 0.5]}
 FILLER = ["film", "story", "actor", "scene", "plot", "music", "ending", "script", "camera", "voice"]
 
 
