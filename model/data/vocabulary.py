@@ -55,11 +55,15 @@ def train_vocabulary(texts: Iterable[str], size: int, lowercase: bool) -> tuple[
 
 
 def count_words(texts: Iterable[str], lowercase: bool) -> Counter[str]:
-    """Return how often each word stands in the texts, as BERT cuts them; longer ones than it reads are left out."""
+    """Return how often each word stands in the texts, as BERT cuts them.
+
+    Left out are longer ones than it reads, and those with characters that cannot be printed: no piece may have them.
+    """
     normalize, split = normalizer(lowercase), BertPreTokenizer()
     words: Counter[str] = Counter()
     for text in texts:
-        words.update(word for word, _ in split.pre_tokenize_str(normalize.normalize_str(text)) if len(word) <= MAX_WORD)
+        found = (word for word, _ in split.pre_tokenize_str(normalize.normalize_str(text)))
+        words.update(word for word in found if len(word) <= MAX_WORD and word.isprintable())
     return words
 
 

@@ -145,7 +145,7 @@ def train_tokenizer(texts: Iterable[str], size: int, lowercase: bool = True) -> 
 
 
 def adapted_tokenizer(tokenizer: Tokenizer, texts: Sequence[str], size: int) -> Tokenizer:
-    """Return a tokenizer with `size` pieces: those of another one that the texts use most, and words of their own.
+    """Return a tokenizer of up to `size` pieces: those of another one that the texts use most, and words of their own.
 
     A word that the texts have twice is a piece, known to the other one or not; all other words count for the pieces
     that the other one cuts them into. Special pieces stay, and the characters of ASCII, so that words can be spelt. If
@@ -156,10 +156,10 @@ def adapted_tokenizer(tokenizer: Tokenizer, texts: Sequence[str], size: int) -> 
     known = {piece: number for number, piece in enumerate(tokenizer.vocabulary) if not _UNUSED.fullmatch(piece)}
     counts = _counts(tokenizer, texts)
 
-    def rank(piece: str) -> tuple[bool, int, int, str]:
+    def rank(piece: str) -> tuple[bool, bool, int, int, str]:
         letter = piece.removeprefix(PREFIX)
-        kept = piece in SPECIAL or (len(letter) == 1 and letter.isascii() and piece in known)
-        return not kept, -counts[piece], known.get(piece, len(tokenizer.vocabulary)), piece
+        sign = len(letter) == 1 and letter.isascii() and piece in known
+        return piece not in SPECIAL, not sign, -counts[piece], known.get(piece, len(tokenizer.vocabulary)), piece
 
     chosen = sorted({*known, *counts}, key=rank)[:size]
     last = len(tokenizer.vocabulary)

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from model.data.batches import pad
 from model.data.dataset import Dataset
 from model.data.wordpiece import Tokenizer
 from model.member import Member
 from model.robustness import Inputs
-from model.training.chain import MEMBER
+from model.training.chain import MEMBER, TOGETHER
 from model.training.checkpoint import load_into
 from model.training.checks import TrainingError
 from model.training.inputs import read_data
@@ -56,15 +57,22 @@ def read_finished(folder: RunFolder, glue: Path | None = None) -> FinishedRun:
     shape = recipe.shape_of(last.precision, tokenizer.size, dataset.task.classes, split=last.split)
     places, weights = _elected(folder, report, recipe.ensemble.members)
     members = []
-    for place in places:
-        name = f"{MEMBER}-{place + 1}"
-        stage = folder.finished(name)
-        if stage is None:
-            raise TrainingError(f"{folder.stage_path(name)}: must be there, not missing; resume the run")
+    for number, place in enumerate(places):
+        together = recipe.ensemble.together is not None
+        name, prefix = (TOGETHER, f"members.{number}.") if together else (f"{MEMBER}-{place + 1}", "")
         member = Member(shape)
-        load_into(member, stage.tensors, str(folder.stage_path(name)))
+        load_into(member, _weights(folder, name, prefix), str(folder.stage_path(name)))
         members.append(member.eval())
     return FinishedRun(tuple(members), weights, recipe.ensemble.vote, dataset, tokenizer, recipe.data.limit)
+
+
+def _weights(folder: RunFolder, name: str, prefix: str) -> dict[str, Tensor]:
+    """Return the weights of a member in a stage, without what served training alone."""
+    stage = folder.finished(name)
+    if stage is None:
+        raise TrainingError(f"{folder.stage_path(name)}: must be there, not missing; resume the run")
+    own = {key.removeprefix(prefix): tensor for key, tensor in stage.tensors.items() if key.startswith(prefix)}
+    return {key: tensor for key, tensor in own.items() if not key.startswith("projection.")}
 
 
 def _elected(folder: RunFolder, report: dict[str, Any], made: int) -> tuple[list[int], tuple[float, ...]]:

@@ -14,13 +14,16 @@ from model.training.corpus import Corpus, Floats
 _WORD_DEVIATION = 0.04
 
 
-def piece_corpus(tokenizer: Tokenizer, teacher_tokenizer: Tokenizer) -> Corpus:
-    """Return each piece of a student's tokenizer as a sentence of its own, as the teacher's tokenizer cuts it."""
+def piece_corpus(tokenizer: Tokenizer, teacher_tokenizer: Tokenizer, limit: int) -> Corpus:
+    """Return each piece of a student's tokenizer as a sentence of its own, as the teacher's tokenizer cuts it.
+
+    `limit` is the longest sentence that the teacher reads.
+    """
     cls, sep = teacher_tokenizer.cls, teacher_tokenizer.sep
     known = {piece: index for index, piece in enumerate(teacher_tokenizer.vocabulary)}
     rows = []
     for piece in tokenizer.vocabulary:
-        inner = [known[piece]] if piece in known else _pieces(piece, teacher_tokenizer)
+        inner = [known[piece]] if piece in known else _pieces(piece, teacher_tokenizer, limit)
         rows.append(np.array([cls, *inner, sep], np.int32))
     return Corpus(rows, [np.zeros_like(row) for row in rows], np.full(len(rows), -1, np.int64))
 
@@ -76,6 +79,6 @@ def _projected(vectors: Tensor, width: int) -> Tensor:
     return projected / projected.std() * _WORD_DEVIATION
 
 
-def _pieces(piece: str, teacher: Tokenizer) -> list[int]:
-    (ids,) = teacher.encode([piece.removeprefix("##")]).ids
+def _pieces(piece: str, teacher: Tokenizer, limit: int) -> list[int]:
+    (ids,) = teacher.encode([piece.removeprefix("##")], limit=limit).ids
     return [int(index) for index in ids if index not in (teacher.cls, teacher.sep, teacher.unknown)]

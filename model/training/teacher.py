@@ -108,12 +108,12 @@ def read_pieces(runner: Runner, teacher: Teacher, tokenizer: Tokenizer) -> Float
     """Return what the teacher's head reads of each piece of a student's tokenizer alone [V, G], computed once."""
 
     def make() -> dict[str, NDArray[Any]]:
-        corpus = piece_corpus(tokenizer, teacher.tokenizer)
+        corpus = piece_corpus(tokenizer, teacher.tokenizer, teacher.recipe.limit)
         half = teacher.recipe.plan.bfloat16
         return runner.outputs("teacher reads words", teacher.classifier, corpus, ("pooled",), bfloat16=half)
 
     def facts() -> dict[str, Any]:
-        reads = {"pieces": tokenizer.digest, "tokenizer": teacher.tokenizer.digest}
+        reads = {"pieces": tokenizer.digest, "tokenizer": teacher.tokenizer.digest, "limit": teacher.recipe.limit}
         return {"reads": reads, "module": module_facts(teacher.classifier), "bfloat16": teacher.recipe.plan.bfloat16}
 
     return runner.compute(f"{LABELS}-words", ("pooled",), make, facts)["pooled"]

@@ -363,6 +363,19 @@ class TestAdapted:
         made = [adapted_tokenizer(self.WHOLE, some, 90).digest for some in (texts, texts[::-1])]
         assert made[0] == made[1]
 
+    def test_special_pieces_stay_when_there_is_room_for_little_else(self):
+        texts = [f"{first}{second} {first} {second}" for first in LETTERS for second in LETTERS]
+        made = adapted_tokenizer(self.WHOLE, texts, 64)
+        assert made.vocabulary[: len(SPECIAL)] == SPECIAL
+        assert made.size == 64
+
+    @pytest.mark.parametrize("sign", ["\u0378", "\U000e0100"])
+    def test_words_that_cannot_be_printed_are_no_pieces(self, sign):
+        texts = [*TEXTS, f"odd{sign} odd{sign} {sign} {sign}"]
+        for made in (adapted_tokenizer(self.WHOLE, texts, 90), train_tokenizer(texts, 90)):
+            assert all(piece.isprintable() for piece in made.vocabulary)
+            assert len(made.encode([f"a film {sign}"]).ids[0]) > 3
+
     @pytest.mark.parametrize("size", [63, 0, 70_000])
     def test_wrong_sizes(self, refused, size):
         assert refused(DataError, lambda: adapted_tokenizer(self.WHOLE, ["a"], size)).startswith("size: must be ")

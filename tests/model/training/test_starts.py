@@ -89,7 +89,7 @@ class TestWordsFromTeacher:
 
     def test_the_teacher_reads_each_piece_alone(self, tokenizers: tuple[Tokenizer, Tokenizer]) -> None:
         own, theirs = tokenizers
-        corpus = piece_corpus(own, theirs)
+        corpus = piece_corpus(own, theirs, 16)
         assert len(corpus) == own.size
         for piece, ids in zip(own.vocabulary, corpus.ids, strict=True):
             assert (ids[0], ids[-1]) == (theirs.cls, theirs.sep)
@@ -100,9 +100,15 @@ class TestWordsFromTeacher:
         own, theirs = tokenizers
         assert "lovely" in own.vocabulary
         assert "lovely" not in theirs.vocabulary
-        ids = piece_corpus(own, theirs).ids[own.vocabulary.index("lovely")]
+        ids = piece_corpus(own, theirs, 16).ids[own.vocabulary.index("lovely")]
         assert len(ids) > 3
         assert ids.tolist() == theirs.encode(["lovely"]).ids[0].tolist()
+
+    def test_no_piece_is_longer_than_what_the_teacher_reads(self, tokenizers: tuple[Tokenizer, Tokenizer]) -> None:
+        own, theirs = tokenizers
+        corpus = piece_corpus(own, theirs, 5)
+        assert corpus.lengths.max() == 5
+        assert all((ids[0], ids[-1]) == (theirs.cls, theirs.sep) for ids in corpus.ids)
 
     @pytest.mark.parametrize(("width", "rank"), [(24, 24), (32, 24), (8, 8)])
     def test_likeness_is_kept_as_far_as_the_width_allows(self, width: int, rank: int) -> None:
