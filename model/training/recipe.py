@@ -241,8 +241,7 @@ def _ensemble_plans(values: Mapping[str, Any], plan: dict[str, Any]) -> dict[str
     """Return the plan of a member, of the stage before it where distillation has two, and of all members together."""
     regime = values["distillation"]
     plan.setdefault("losses", {"label": 1} if regime == NONE else {"label": 1, "logits": 1})
-    made = StagePlan.from_dict("ensemble", plan)
-    require(not made.bfloat16, "ensemble.bfloat16", "false: members are binary", made.bfloat16)
+    made = _member_plan("ensemble", plan)
     if made.needs_teacher != (regime != NONE):
         expected = "of label alone" if regime == NONE else "of what a teacher says, such as logits,"
         refuse("ensemble.losses", f"{expected} with distillation {regime}", ", ".join(made.losses))
@@ -252,7 +251,10 @@ def _ensemble_plans(values: Mapping[str, Any], plan: dict[str, Any]) -> dict[str
     else:
         first = {"losses": {"hidden": 1, "attention": 1}, "keep": "last", "rate": min(1.0, FEATURES_RATE * made.rate)}
         own = known_keys("ensemble.features", features or {}, names_of(StagePlan))
-        features = StagePlan.from_dict("ensemble.features", made.to_dict() | first | own)
+        features = _member_plan("ensemble.features", made.to_dict() | first | own)
+        # Both stages draw and weigh the same examples.
+        expected = f"{str(made.pool).lower()} as in ensemble"
+        require(features.pool == made.pool, "ensemble.features.pool", expected, features.pool)
     if made.needs_vectors and values["teacher"] != TEACHER:
         refuse("ensemble.teacher", f"{TEACHER}, whose vectors {SENTENCE} reads", values["teacher"])
     if features is not None and features.needs_vectors:
@@ -264,6 +266,13 @@ def _ensemble_plans(values: Mapping[str, Any], plan: dict[str, Any]) -> dict[str
     return {"plan": made, "features": features, "together": _together(values["together"], made)}
 
 
+def _member_plan(where: str, data: Any) -> StagePlan:
+    """Return a plan that trains members, which no 16-bit products are for."""
+    made = StagePlan.from_dict(where, data)
+    require(not made.bfloat16, f"{where}.bfloat16", "false: members are binary", made.bfloat16)
+    return made
+
+
 def _together(data: Any, plan: StagePlan) -> TogetherPlan | None:
     """Return how members are trained together; what is left out is as in the plan of one member."""
     if data is None:
@@ -271,7 +280,7 @@ def _together(data: Any, plan: StagePlan) -> TogetherPlan | None:
     where = "ensemble.together"
     values, own = _with_plan(where, data, TogetherPlan)
     kept = {name: weight for name, weight in plan.losses.items() if name in VOTE_LOSSES} or {"label": 1.0}
-    made = StagePlan.from_dict(where, plan.to_dict() | {"losses": kept} | own)
+    made = _member_plan(where, plan.to_dict() | {"losses": kept} | own)
     for name in made.losses:
         require(name in VOTE_LOSSES, f"{where}.losses.{name}", f"one of {', '.join(VOTE_LOSSES)}", name)
     if made.needs_teacher and not plan.needs_teacher:

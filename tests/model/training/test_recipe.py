@@ -274,6 +274,9 @@ def test_a_step_that_is_too_large_once_it_is_split(small: dict[str, Any], refuse
     assert message.startswith("shape: must be of at most 536870912 parameters, not ")
 
 
+TWO_STAGE = {"distillation": "two-stage", "teacher": "float"}
+FIRST = "ensemble.features"
+BINARY = "bfloat16: must be false: members are binary, not True"
 WRONG_TAUGHT: list[tuple[tuple[Any, ...], Any, str]] = [
     (
         ("chain", 1, "name"),
@@ -294,11 +297,7 @@ WRONG_TAUGHT: list[tuple[tuple[Any, ...], Any, str]] = [
         {"distillation": "logits", "losses": {"label": 1}},
         "ensemble.losses: must be of what a teacher says, such as logits, with distillation logits, not label",
     ),
-    (
-        ("ensemble",),
-        {"distillation": "two-stage", "teacher": "float", "features": {"epochs": 0}},
-        "ensemble.features.epochs: must be a number from 0.01 to 10000, not 0",
-    ),
+    (("ensemble",), {**TWO_STAGE, "features": {"epochs": 0}}, f"{FIRST}.epochs: must be a number from 0.01 to "),
     (
         ("chain", 1),
         {"name": "two", "precision": "1-1-1", "teacher": "float", "losses": {"sentence": 1}},
@@ -311,14 +310,10 @@ WRONG_TAUGHT: list[tuple[tuple[Any, ...], Any, str]] = [
     ),
     (
         ("ensemble",),
-        {"distillation": "two-stage", "teacher": "float", "features": {"losses": {"sentence": 1}}},
-        "ensemble.features.losses: must be without sentence: its teacher is a step of the chain, not sentence",
+        {**TWO_STAGE, "features": {"losses": {"sentence": 1}}},
+        f"{FIRST}.losses: must be without sentence: its teacher is a step of the chain, not sentence",
     ),
-    (
-        ("ensemble",),
-        {"together": {"share": 2}},
-        "ensemble.together.share: must be a number from 0 to 1, not 2",
-    ),
+    (("ensemble",), {"together": {"share": 2}}, "ensemble.together.share: must be a number from 0 to 1, not 2"),
     (
         ("ensemble",),
         {"together": {"losses": {"logits": 1}}},
@@ -329,13 +324,17 @@ WRONG_TAUGHT: list[tuple[tuple[Any, ...], Any, str]] = [
         {"distillation": "logits", "together": {"losses": {"hidden": 1}}},
         "ensemble.together.losses.hidden: must be one of label, logits, not 'hidden'",
     ),
-    (("ensemble",), {"together": {"epochs": 0}}, "ensemble.together.epochs: must be a number from 0.01 to "),
-    (("ensemble",), {"together": []}, "ensemble.together: must be a mapping of "),
+    (("ensemble",), {"together": {"bfloat16": True}}, f"ensemble.together.{BINARY}"),
+    (("ensemble",), {**TWO_STAGE, "features": {"bfloat16": True}}, f"{FIRST}.{BINARY}"),
+    (("ensemble",), {**TWO_STAGE, "features": {"pool": True}}, f"{FIRST}.pool: must be false as in ensemble, not True"),
     (
         ("ensemble",),
-        {"distillation": "two-stage", "teacher": "float", "features": 3},
-        "ensemble.features: must be a mapping of ",
+        {**TWO_STAGE, "pool": True, "features": {"pool": False}},
+        f"{FIRST}.pool: must be true as in ensemble, not False",
     ),
+    (("ensemble",), {"together": {"epochs": 0}}, "ensemble.together.epochs: must be a number from 0.01 to "),
+    (("ensemble",), {"together": []}, "ensemble.together: must be a mapping of "),
+    (("ensemble",), {**TWO_STAGE, "features": 3}, f"{FIRST}: must be a mapping of "),
 ]
 
 
