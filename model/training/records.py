@@ -13,6 +13,7 @@ from model.training.checks import TrainingError
 
 MAX_STEP = 1 << 53
 MAX_THREADS = 1 << 16
+MAX_SECONDS = 1e12
 _DEVICE = re.compile(r"cpu|cuda(:[0-9]{1,3})?")
 _STAGE = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _REMAKE, _REMOVE, _BEGIN = "delete it and resume the run", "remove the line", "begin a new run"
@@ -93,9 +94,25 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         where = f"{path}: line {number}"
         if not isinstance(record, dict):
             raise TrainingError(f"{where}: must be an object with stage, step and total, not {show(record)}; {_REMOVE}")
-        _check(where, dict.fromkeys(record, _NUMBER) | _LINE, record, _REMOVE)
+        _check(where, _rules_of(record), record, _REMOVE)
         found.append(record)
     return found
+
+
+def is_line(value: Any) -> bool:
+    """Return whether a run could have written this as a line of the metrics."""
+    if not isinstance(value, dict):
+        return False
+    return all(key in value and is_legal(value[key]) for key, (_, is_legal) in _rules_of(value).items())
+
+
+def is_seconds(value: Any) -> bool:
+    """Return whether a stage could have taken so long."""
+    return type(value) in (int, float) and 0 <= value < MAX_SECONDS
+
+
+def _rules_of(line: Mapping[str, Any]) -> dict[str, Rule]:
+    return dict.fromkeys(line, _NUMBER) | _LINE
 
 
 def _check(where: object, rules: Mapping[str, Rule], found: Mapping[str, Any], fix: str) -> None:

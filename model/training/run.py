@@ -35,14 +35,14 @@ from model.training.checkpoint import (
 )
 from model.training.checks import TrainingError
 from model.training.recipe import Recipe
-from model.training.records import check_machine, check_report, read_metrics
+from model.training.records import check_machine, check_report, is_seconds, read_metrics
 from model.training.store import Shared, link
 
 RECIPE, RUN, METRICS, STAGES, LOCK = "recipe.json", "run.json", "metrics.jsonl", "stages", "lock"
 MACHINE = ("device", "threads", "torch")
 CURRENT, PREVIOUS = "checkpoint.safetensors", "checkpoint.previous.safetensors"
 TOKENIZER, CURVES, NETWORK, REPORT = "tokenizer.json", "curves.png", "network.safetensors", "report.json"
-COSTS, MAX_SECONDS = "costs.json", 1e12
+COSTS = "costs.json"
 FILES = (RECIPE, RUN, METRICS, STAGES, LOCK, CURRENT, PREVIOUS, TOKENIZER, CURVES, NETWORK, REPORT, COSTS)
 
 Check = Callable[[Checkpoint, str], None]
@@ -116,7 +116,7 @@ class RunFolder:
         """Return the seconds of processor time of each stage."""
         found = recorded(self.path, COSTS)
         for name, seconds in found.items():
-            if type(seconds) not in (int, float) or not 0 <= seconds < MAX_SECONDS:
+            if not is_seconds(seconds):
                 where = f"{self.path / COSTS}: {show(name)}"
                 raise TrainingError(f"{where}: must be seconds, not {show(seconds)}; delete the file")
         return found

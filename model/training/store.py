@@ -24,6 +24,7 @@ import torch
 from model.checks import canonical_json
 from model.training.checkpoint import TEMPORARY, Checkpoint, CheckpointError, read_checkpoint, to_bytes, write_bytes
 from model.training.checks import TrainingError
+from model.training.records import is_line, is_seconds
 
 FORMAT = "tallybert-stage-1"
 Facts = Mapping[str, Any]
@@ -105,10 +106,10 @@ def link(source: Path, target: Path) -> None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         known = json.loads(path.read_bytes())
-        seconds, records = float(known["seconds"]), known["records"]
-        whole = isinstance(records, list) and all(isinstance(record, dict) for record in records)
+        seconds, records = known["seconds"], known["records"]
+        whole = is_seconds(seconds) and isinstance(records, list) and all(map(is_line, records))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         whole = False
     if not whole:
         raise CheckpointError(f"{path}: must be the JSON of a stage, not damaged")
-    return {"seconds": seconds, "records": records}
+    return {"seconds": float(seconds), "records": records}

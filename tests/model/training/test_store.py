@@ -59,11 +59,12 @@ class TestStore:
         store, said = Store(tmp_path / "store"), []
         assert store.fetch(self.FACTS, said.append) is None
         made = Checkpoint({"w": torch.arange(3.0)}, {"stage": "float"})
-        store.keep(self.FACTS, made, [{"stage": "float", "step": 1}], 2.5)
+        records = [{"stage": "float", "step": 1, "total": 0.5}]
+        store.keep(self.FACTS, made, records, 2.5)
         found = Store(tmp_path / "store").fetch(dict(reversed(self.FACTS.items())), said.append)
         assert found is not None
         assert found.checkpoint.tensors["w"].tolist() == [0, 1, 2]
-        assert (found.records, found.seconds, said) == ([{"stage": "float", "step": 1}], 2.5, [])
+        assert (found.records, found.seconds, said) == (records, 2.5, [])
         known = json.loads(next((tmp_path / "store").glob("*.json")).read_bytes())
         assert known["facts"]["stage"] == self.FACTS
         assert known["facts"]["machine"] == machine_facts("cpu")
@@ -84,6 +85,27 @@ class TestStore:
         next(tmp_path.glob(f"*.{suffix}")).write_bytes(data)
         assert store.fetch(self.FACTS, said.append) is None
         assert len(said) == 1 and said[0].endswith(": removed; the stage is made again")
+        assert not list(tmp_path.glob("*.safetensors"))
+
+    @pytest.mark.parametrize(
+        ("key", "text"),
+        [
+            *(("records", text) for text in ("{}", "[1]", "[{}]", '[{"stage": "float"}]')),
+            ("records", '[{"stage": "float", "step": 1}]'),
+            ("records", '[{"stage": "../float", "step": 1, "total": 1}]'),
+            ("records", '[{"stage": "float", "step": -1, "total": 1}]'),
+            ("records", '[{"stage": "float", "step": 1, "total": 1, "dev": "best"}]'),
+            *(("seconds", text) for text in ("NaN", "Infinity", "-1", "1e12", '"1"', "true", "null", "9" * 400)),
+        ],
+    )
+    def test_what_no_run_wrote_is_made_again(self, key: str, text: str, tmp_path: Path) -> None:
+        store, said = Store(tmp_path), []
+        store.keep(self.FACTS, Checkpoint({"w": torch.ones(1)}, {}), [], 1.0)
+        about = next(tmp_path.glob("*.json"))
+        known = {name: json.dumps(value) for name, value in json.loads(about.read_bytes()).items()} | {key: text}
+        about.write_text("{" + ", ".join(f'"{name}": {value}' for name, value in known.items()) + "}")
+        assert store.fetch(self.FACTS, said.append) is None
+        assert said == [f"{about}: must be the JSON of a stage, not damaged: removed; the stage is made again"]
         assert not list(tmp_path.glob("*.safetensors"))
 
     def test_a_disk_without_links(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
