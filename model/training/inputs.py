@@ -17,6 +17,7 @@ from model.encoder import EncoderConfig
 from model.huggingface import load_config, packaged_teacher
 from model.training.checks import TrainingError
 from model.training.data_recipe import TEACHERS, DataRecipe
+from model.training.pool import whole_words
 from model.training.recipe import Recipe, TeacherRecipe
 from model.training.run import TOKENIZER, RunFolder
 from model.vote import check_labels
@@ -43,6 +44,9 @@ def read_inputs(recipe: Recipe, folder: Path, glue: Path | None = None) -> Input
     source = teacher_folder(recipe.teacher)
     own = load_tokenizer(_tokenizer_file(source))
     _check_teacher(recipe.teacher, load_config(source), own, dataset)
+    if recipe.data.jumble and not whole_words(own):
+        what = "must be 0 for a teacher whose tokenizer has no word of three letters or more"
+        raise TrainingError(f"data.jumble: {what}, not {recipe.data.jumble}")
     return Inputs(dataset, _tokenizer(recipe.data, dataset, folder, own), source, own)
 
 

@@ -64,6 +64,24 @@ class TestInputs:
         expected = f"a tokenizer of at most {count} pieces, as the encoder has, not {count + 1}"
         assert message == f"teacher.source: must have {expected}"
 
+    def test_a_teacher_without_words(
+        self, taught: dict[str, Any], teacher_folder: Path, tmp_path: Path, refused: Refused
+    ) -> None:
+        own = tmp_path / "teacher"
+        own.mkdir()
+        for name in ("config.json", "model.safetensors"):
+            (own / name).write_bytes((teacher_folder / name).read_bytes())
+        pieces = (teacher_folder / "vocab.txt").read_text().splitlines()
+        (own / "vocab.txt").write_text("".join(f"{p}\n" for p in pieces if not (p.isalpha() and len(p) > 2)))
+        taught["teacher"]["source"] = str(own)
+        read_inputs(Recipe.from_dict(taught), tmp_path / "run")
+        taught["data"]["jumble"] = 2
+        message = refused(TrainingError, read_inputs, Recipe.from_dict(taught), tmp_path / "run")
+        what = "must be 0 for a teacher whose tokenizer has no word of three letters or more, not 2"
+        assert message == f"data.jumble: {what}"
+        taught["teacher"]["source"] = str(teacher_folder)
+        read_inputs(Recipe.from_dict(taught), tmp_path / "run")
+
 
 class TestData:
     def rows(self, path: Path, labels: tuple[str, str], count: int = 60) -> Path:
