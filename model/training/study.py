@@ -77,7 +77,10 @@ class Study:
     def with_seeds(self, count: int) -> Study:
         """Return this study with so many seeds: its first ones, and the numbers after its largest one."""
         more = range(max(self.seeds) + 1, max(self.seeds) + 1 + count)
-        return dataclasses.replace(self, seeds=(*self.seeds, *more)[:count])
+        seeds = (*self.seeds, *more)[:count]
+        fix = "; give the study a list of that many"
+        require(max(seeds) <= MAX_SEED, "seeds", f"integers from 0 to {MAX_SEED}", max(seeds), fix)
+        return dataclasses.replace(self, seeds=seeds)
 
 
 def read_seeds(value: Any) -> tuple[int, ...]:

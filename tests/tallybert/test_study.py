@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from model.checks import NetworkError
 from model.training.recipe import Recipe
 from model.training.run import RunFolder
 from model.training.stage import Stage
@@ -272,6 +273,17 @@ class TestFiles:
         study = load_study(str(path))
         assert study.with_seeds(1).seeds == (5,)
         assert study.with_seeds(4).seeds == (5, 2, 6, 7)
+
+    def test_seeds_after_the_largest_there_is(self, tmp_path: Path, refusal: Refusal) -> None:
+        path = tmp_path / "mine.yaml"
+        path.write_text(STUDY.replace("seeds: 3", "seeds: [2147483646]"))
+        assert load_study(str(path)).with_seeds(2).seeds == (2147483646, 2147483647)
+        with pytest.raises(NetworkError) as caught:
+            load_study(str(path)).with_seeds(3)
+        expected = "integers from 0 to 2147483647, not 2147483648; give the study a list of that many"
+        assert str(caught.value) == f"seeds: must be {expected}"
+        assert refusal("study", str(path), "--seeds", "3", "-o", str(tmp_path / "out")) == str(caught.value)
+        assert not (tmp_path / "out").exists()
 
     def test_an_unknown_name(self, refusal: Refusal, tmp_path: Path) -> None:
         message = refusal("study", "two-set", "-o", str(tmp_path / "out"))
