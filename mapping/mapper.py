@@ -79,9 +79,7 @@ def map_layer(
             f"activations must be [tokens, {layer.inputs}] for layer {layer.name}, not {list(activations.shape)}"
         )
     profile = profile or MemoryProfile()
-    geometry = Geometry(
-        accelerator, activations.shape[0], layer.inputs, layer.outputs, layer.input_set == "unsigned"
-    )
+    geometry = Geometry(accelerator, activations.shape[0], layer.inputs, layer.outputs, layer.input_set == "unsigned")
     layout = place(geometry)
     best = _search(layout, profile) if tiling is None else _try(layout, profile, tiling)
     program = assemble(layout, best.instructions, activations, layer)

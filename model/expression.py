@@ -156,6 +156,4 @@ def _check_width(tree: Node, text: str) -> None:
     # Where linear1 is wider or narrower than x, only what ends in a linear2 or an x has the channels of the residual.
     for inner in (1, 3):
         if widths(tree, 2, inner)[tree] != 2:
-            raise NetworkError(
-                f"expression: must end with as many channels as x, not those of linear1, in {text!r}"
-            )
+            raise NetworkError(f"expression: must end with as many channels as x, not those of linear1, in {text!r}")

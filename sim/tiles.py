@@ -43,9 +43,7 @@ class Tiles:
         return values
 
 
-def compute_tiles(
-    accelerator: Accelerator, buffers: Mapping[Buffer, np.ndarray], i: Instruction, held: Tiles
-) -> Tiles:
+def compute_tiles(accelerator: Accelerator, buffers: Mapping[Buffer, np.ndarray], i: Instruction, held: Tiles) -> Tiles:
     """Return the tiles of a MATMUL; `held` is what it adds to if it does not start afresh."""
     row_tiles = -(-i.rows // accelerator.rows)
     held = held if not i.first else Tiles.zero(accelerator)

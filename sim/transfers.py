@@ -57,9 +57,7 @@ def require_rows(i: Instruction) -> None:
         raise MachineError(f"segments * segment_beats must be a multiple of row_beats {i.row_beats}, not {beats}")
 
 
-def _places(
-    buffer: np.ndarray, name: str, i: Instruction, rows: int, row_lines: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _places(buffer: np.ndarray, name: str, i: Instruction, rows: int, row_lines: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the bank and the lines of each row, to index a buffer with: [row, 1] and [row, line]."""
     banks = buffer.shape[0]
     require_lines(name, i.line, -(-rows // banks) * row_lines, buffer.shape[1])

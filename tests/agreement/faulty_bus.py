@@ -120,5 +120,3 @@ async def start_while_running(bench: FaultyBench, case: Case) -> None:
     bench._serve_reads = serve  # type: ignore[method-assign]
     await exact(bench, case)
     bench._serve_reads = inner  # type: ignore[method-assign]
-
-
