@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -55,7 +56,7 @@ class TestHelp:
             cli.main([verb, "--help"])
         example = re.search(r"^example: tallybert (.*)$", capsys.readouterr().out, re.MULTILINE)
         assert example
-        assert cli.build_parser().parse_args(example[1].split()).verb == verb
+        assert cli.build_parser().parse_args(shlex.split(example[1])).verb == verb
 
     def test_the_whole_names_every_verb(self, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit) as stop:

@@ -66,7 +66,7 @@ WRONG = [
         ":10: chain[1].precision: must be weights-embedding-activations as in 1-1-2",
     ),
     ("precision: 1-1-1", "precision: 2-1-1", ":10: chain[1].precision: must be 1-1-A in the last step, "),
-    ("label: 1", "lable: 1", ":12: chain[1].losses.lable: must be one of label, logits, hidden, attention, direction"),
+    ("label: 1", "lable: 1", ":12: chain[1].losses.lable: must be one of label, logits, sentence, hidden, "),
     ("label: 1", "label: no", ":12: chain[1].losses.label: must be a number from 0 to 1e+06, not 'no'"),
     ("members: 2", "members: 65", ":14: ensemble.members: must be an integer from 1 to 64, not 65"),
     ("members: 2", "membrs: 2", ":14: ensemble.membrs: must be one of members, method, mode, "),
@@ -179,8 +179,8 @@ class TestTeacher:
 
 ARGUMENTS = [
     (("ci", "--config", "ci"), "--config must be left out where RECIPE is given: choose one"),
-    (("nosuch",), "recipe must be a YAML file or one of ci, not 'nosuch'"),
-    (("c1",), "recipe must be a YAML file or one of ci, not 'c1'"),
+    (("nosuch",), "recipe must be a YAML file or one of ci, default, not 'nosuch'"),
+    (("c1",), "recipe must be a YAML file or one of ci, default, not 'c1'"),
     (("no.yaml",), "no.yaml: must be a file, but it does not exist"),
     (("ci", "--threads", "0"), "--threads: must be an integer from 1 to 256, not 0"),
     (("ci", "--threads", "x"), "--threads: must be an integer in decimal, not 'x'"),
