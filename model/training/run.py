@@ -16,17 +16,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from model.checks import NetworkError, show
 from model.training.checkpoint import (
-    TEMPORARY,
     Checkpoint,
     CheckpointError,
     read_checkpoint,
@@ -34,11 +31,12 @@ from model.training.checkpoint import (
     write_checkpoint,
 )
 from model.training.checks import TrainingError
+from model.training.folder import LOCK, lock_folder, refuse_foreign
 from model.training.recipe import Recipe
 from model.training.records import check_machine, check_report, is_seconds, read_metrics
 from model.training.store import Shared, link
 
-RECIPE, RUN, METRICS, STAGES, LOCK = "recipe.json", "run.json", "metrics.jsonl", "stages", "lock"
+RECIPE, RUN, METRICS, STAGES = "recipe.json", "run.json", "metrics.jsonl", "stages"
 MACHINE = ("device", "threads", "torch")
 CURRENT, PREVIOUS = "checkpoint.safetensors", "checkpoint.previous.safetensors"
 TOKENIZER, CURVES, NETWORK, REPORT = "tokenizer.json", "curves.png", "network.safetensors", "report.json"
@@ -55,7 +53,7 @@ class RunFolder:
         self.path = path
         self.recipe = recipe
         check_place(path, resume=resume)
-        self._lock = _lock(path)
+        self._lock = lock_folder(path, STAGES, STAGES)
         try:
             check_place(path, resume=resume)
             if not (path / RECIPE).exists():
@@ -227,31 +225,7 @@ def check_place(path: Path, *, resume: bool) -> None:
     if (path / RECIPE).exists() and not resume:
         raise TrainingError(f"{path}: must be a new folder, not one with a run in it; add --resume to go on")
     if path.exists() and not (path / RECIPE).exists():
-        foreign = [found.name for found in path.iterdir() if not _is_ours(found.name)]
-        if foreign:
-            raise TrainingError(f"{path}: must be a new or empty folder, not one with {show(foreign[0])} in it")
-
-
-def _is_ours(name: str) -> bool:
-    return name in FILES or (name.startswith(".") and name.endswith(TEMPORARY))
-
-
-def _lock(path: Path) -> int:
-    try:
-        (path / STAGES).mkdir(parents=True, exist_ok=True)
-        handle = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise TrainingError(f"{path}: must be a folder to write to, not fail with: {error.strerror}") from None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        raise TrainingError(f"{path}: must be free, not in use by another process") from None
-    for folder in (path, path / STAGES):
-        for torn in folder.glob(f".*{TEMPORARY}"):
-            with suppress(OSError):
-                torn.unlink()
-    return handle
+        refuse_foreign(path, FILES)
 
 
 def _difference(field: str, found: Any, wanted: Any) -> str:

@@ -11,21 +11,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from model.checks import show
-from model.training.checkpoint import TEMPORARY, write_bytes
+from model.training.checkpoint import write_bytes
 from model.training.checks import TrainingError
+from model.training.folder import LOCK, lock_folder, refuse_foreign
 from model.training.run import completed, recorded
 from model.training.study import Study
 
-STUDY, RUNS, STORE, LOCK = "study.json", "runs", "store", "lock"
+STUDY, RUNS, STORE = "study.json", "runs", "store"
 RESULTS, PICTURE = "results.json", "study.png"
 FILES = (STUDY, RUNS, STORE, LOCK, RESULTS, PICTURE)
 
@@ -37,7 +35,7 @@ class StudyFolder:
         self.path = path
         self.study = study
         check_place(path, study, resume=resume)
-        self._lock = _lock(path)
+        self._lock = lock_folder(path, RUNS, STORE)
         try:
             check_place(path, study, resume=resume)
             self.write(STUDY, _json(study.to_dict()))
@@ -72,9 +70,7 @@ def check_place(path: Path, study: Study, *, resume: bool) -> None:
     if path.exists() and not path.is_dir():
         raise TrainingError(f"{path}: must be a folder, not a file")
     if not (path / STUDY).exists():
-        foreign = [found.name for found in path.iterdir() if not _is_ours(found.name)] if path.exists() else []
-        if foreign:
-            raise TrainingError(f"{path}: must be a new or empty folder, not one with {show(foreign[0])} in it")
+        refuse_foreign(path, FILES)
         return
     if not resume:
         raise TrainingError(f"{path}: must be a new folder, not one with a study in it; add --resume to go on")
@@ -87,28 +83,6 @@ def check_place(path: Path, study: Study, *, resume: bool) -> None:
 
 def _completed(recipe: Any) -> Any:
     return completed(recipe) if isinstance(recipe, dict) else recipe
-
-
-def _is_ours(name: str) -> bool:
-    return name in FILES or (name.startswith(".") and name.endswith(TEMPORARY))
-
-
-def _lock(path: Path) -> int:
-    try:
-        (path / RUNS).mkdir(parents=True, exist_ok=True)
-        handle = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise TrainingError(f"{path}: must be a folder to write to, not fail with: {error.strerror}") from None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        raise TrainingError(f"{path}: must be free, not in use by another process") from None
-    for folder in (path, path / STORE):
-        for torn in folder.glob(f".*{TEMPORARY}"):
-            with suppress(OSError):
-                torn.unlink()
-    return handle
 
 
 def _json(data: dict[str, Any]) -> bytes:

@@ -25,7 +25,7 @@ def add_parser(subparsers: Any) -> None:
         "train the ensemble of a recipe and export it as a network of integers",
         "tallybert train --config ci --threads 2 -o out/ci",
     )
-    parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="a YAML file (docs/training.md), or a name: ci")
+    parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="a YAML file (docs/training.md), or ci, or default")
     parser.add_argument("--config", metavar="RECIPE", help="the same, as an option")
     parser.add_argument(
         "-o", "--output", type=new_folder, metavar="DIR", help="the run's folder (default: out/runs/NAME-1, -2, ...)"
