@@ -208,6 +208,19 @@ def add_hardware(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=threads, metavar="N", help="of torch on the CPU (default: 2)")
 
 
+def add_long_run(parser: argparse.ArgumentParser, what: str, default: str) -> None:
+    """Add what every verb takes that trains for long: its folder, going on, GLUE, checkpoints and hardware."""
+    parser.add_argument(
+        "-o", "--output", type=new_folder, metavar="DIR", help=f"the {what}'s folder (default: {default})"
+    )
+    parser.add_argument("--resume", action="store_true", help=f"go on where the {what} in the folder stopped")
+    parser.add_argument("--glue", type=Path, metavar="DIR", help="your folder with one folder for each task of GLUE")
+    parser.add_argument(
+        "--save-every", type=seconds, default=20.0, metavar="S", help="seconds between checkpoints (default: 20)"
+    )
+    add_hardware(parser)
+
+
 def workload(args: argparse.Namespace, accelerator: Accelerator) -> Workload:
     """Return the layer that the arguments name, with made-up activations, unless it is too large to run."""
     from tallybert.flow import layer_workload, random_workload

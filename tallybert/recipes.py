@@ -19,20 +19,34 @@ SUFFIXES = (".yaml", ".yml")
 _PART = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
 
+def shipped(folder: Path) -> tuple[str, ...]:
+    """Return the names of the YAML files of a folder that comes with the package."""
+    return tuple(sorted(path.stem for path in folder.glob("*.yaml")))
+
+
 def recipes() -> tuple[str, ...]:
     """Return the names of the recipes that come with the package."""
-    return tuple(sorted(path.stem for path in RECIPE_FOLDER.glob("*.yaml")))
+    return shipped(RECIPE_FOLDER)
 
 
-def find_recipe(path_or_name: str) -> Path:
-    """Return the file of a recipe that is named by its path or as a shipped one; a shipped name goes first."""
-    if path_or_name in recipes():
-        return RECIPE_FOLDER / f"{path_or_name}.yaml"
+def find_yaml(path_or_name: str, kind: str, folder: Path) -> Path:
+    """Return the YAML file that is named by its path or as one that comes with the package; such a name goes first."""
+    names = shipped(folder)
+    if path_or_name in names:
+        return folder / f"{path_or_name}.yaml"
     path = Path(path_or_name)
     if path.suffix not in SUFFIXES and not path.is_file():
-        fix = suggestion(path_or_name, recipes())
-        raise FileError(f"recipe must be a YAML file or one of {', '.join(recipes())}, not {shown(path_or_name)}{fix}")
+        fix = suggestion(path_or_name, names)
+        raise FileError(f"{kind} must be a YAML file or one of {', '.join(names)}, not {shown(path_or_name)}{fix}")
     return path
+
+
+def read_mapping(path: Path, example: str) -> Mapping:
+    """Return the keys of a YAML file, which must have some; `example` is one."""
+    root = read_yaml(path)
+    if not isinstance(root, Mapping):
+        raise FileError(f"{path}:{root.line}: must hold keys such as '{example}:', not {root}")
+    return root
 
 
 def load_recipe(path_or_name: str) -> Recipe:
@@ -40,10 +54,8 @@ def load_recipe(path_or_name: str) -> Recipe:
     from model.checks import NetworkError
     from model.training.recipe import Recipe
 
-    path = find_recipe(path_or_name)
-    root = read_yaml(path)
-    if not isinstance(root, Mapping):
-        raise FileError(f"{path}:{root.line}: must hold keys such as 'name:', not {root}")
+    path = find_yaml(path_or_name, "recipe", RECIPE_FOLDER)
+    root = read_mapping(path, "name")
     try:
         return Recipe.from_dict(plain_data(root))
     except NetworkError as error:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import model
 from hw.files import FileError
-from hw.messages import shown, suggestion
-from hw.yamlfile import Mapping, Node, Scalar, plain_data, read_yaml
-from tallybert.recipes import SUFFIXES, line_of, load_recipe
+from hw.yamlfile import Mapping, Node, Scalar, plain_data
+from tallybert.recipes import find_yaml, line_of, load_recipe, read_mapping, shipped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,18 +20,7 @@ STUDY_FOLDER = Path(model.__file__).parent / "studies"
 
 def studies() -> tuple[str, ...]:
     """Return the names of the studies that come with the package."""
-    return tuple(sorted(path.stem for path in STUDY_FOLDER.glob("*.yaml")))
-
-
-def find_study(path_or_name: str) -> Path:
-    """Return the file of a study that is named by its path or as a shipped one; a shipped name goes first."""
-    if path_or_name in studies():
-        return STUDY_FOLDER / f"{path_or_name}.yaml"
-    path = Path(path_or_name)
-    if path.suffix not in SUFFIXES and not path.is_file():
-        fix = suggestion(path_or_name, studies())
-        raise FileError(f"study must be a YAML file or one of {', '.join(studies())}, not {shown(path_or_name)}{fix}")
-    return path
+    return shipped(STUDY_FOLDER)
 
 
 def load_study(path_or_name: str) -> Study:
@@ -40,10 +28,8 @@ def load_study(path_or_name: str) -> Study:
     from model.checks import NetworkError
     from model.training.study import Study, VariantError
 
-    path = find_study(path_or_name)
-    root = read_yaml(path)
-    if not isinstance(root, Mapping):
-        raise FileError(f"{path}:{root.line}: must hold keys such as 'variants:', not {root}")
+    path = find_yaml(path_or_name, "study", STUDY_FOLDER)
+    root = read_mapping(path, "variants")
     base = _base(path, root)
     try:
         return Study.from_dict(plain_data(root), base)

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +17,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from model.atomic import write_atomic
 from model.checks import show
 from model.training.checks import TrainingError
 
 FORMAT = "tallybert-checkpoint-1"
-TEMPORARY = ".tmp"
 
 
 class CheckpointError(TrainingError):
@@ -95,28 +93,11 @@ def _plain_data(path: Path, text: str) -> dict[str, Any]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all; what a killed process leaves behind is overwritten by the next one."""
-    temporary = path.with_name(f".{path.name}{TEMPORARY}")
+    """Write a file whole or not at all."""
     try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        flush_folder(path.parent)
+        write_atomic(path, data)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise CheckpointError(f"{path}: must be written, not fail with: {error.strerror}") from None
-
-
-def flush_folder(folder: Path) -> None:
-    """Make the names in a folder as lasting as the files."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def check_state(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
+from model.atomic import TEMPORARY
 from model.checks import show
-from model.training.checkpoint import TEMPORARY
 from model.training.checks import TrainingError
 
 LOCK = "lock"

@@ -21,8 +21,9 @@ from typing import Any
 
 import torch
 
+from model.atomic import temporary_name
 from model.checks import canonical_json
-from model.training.checkpoint import TEMPORARY, Checkpoint, CheckpointError, read_checkpoint, to_bytes, write_bytes
+from model.training.checkpoint import Checkpoint, CheckpointError, read_checkpoint, to_bytes, write_bytes
 from model.training.checks import TrainingError
 from model.training.records import is_line, is_seconds
 
@@ -93,14 +94,15 @@ def machine_facts(device: str) -> dict[str, Any]:
 
 def link(source: Path, target: Path) -> None:
     """Let a file have a second name, at once or not at all; where a disk has no links, copy it."""
-    temporary = target.with_name(f".{target.name}{TEMPORARY}")
-    with suppress(OSError):
-        temporary.unlink(missing_ok=True)
+    temporary = temporary_name(target)
     try:
         os.link(source, temporary)
         os.replace(temporary, target)
     except OSError:
         write_bytes(target, source.read_bytes())
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)  # a rename to another name of the same file leaves both
 
 
 def _read(path: Path) -> dict[str, Any]:

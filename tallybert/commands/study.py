@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from tallybert.options import add_hardware, add_verb, give, new_folder, seconds, seed_count
+from tallybert.options import add_long_run, add_verb, give, seed_count
 
 
 def add_parser(subparsers: Any) -> None:
@@ -19,16 +18,8 @@ def add_parser(subparsers: Any) -> None:
     )
     names = "two-sets, elastic, chain, ensembles, distillation"
     parser.add_argument("study", metavar="STUDY", help=f"a YAML file (docs/training.md), or a name: {names}")
-    parser.add_argument(
-        "-o", "--output", type=new_folder, metavar="DIR", help="the study's folder (default: out/studies/NAME)"
-    )
-    parser.add_argument("--resume", action="store_true", help="go on where the study in the folder stopped")
     parser.add_argument("--seeds", type=seed_count, metavar="N", help="how many, in place of the study's")
-    parser.add_argument("--glue", type=Path, metavar="DIR", help="your folder with one folder for each task of GLUE")
-    parser.add_argument(
-        "--save-every", type=seconds, default=20.0, metavar="S", help="seconds between checkpoints (default: 20)"
-    )
-    add_hardware(parser)
+    add_long_run(parser, "study", "out/studies/NAME")
     parser.set_defaults(run=run)
 
 

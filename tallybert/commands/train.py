@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from tallybert.options import (
-    CommandError,
-    add_hardware,
-    add_verb,
-    give,
-    new_folder,
-    recipe_seed,
-    seconds,
-)
+from tallybert.options import CommandError, add_long_run, add_verb, give, recipe_seed
 
 
 def add_parser(subparsers: Any) -> None:
@@ -27,16 +18,8 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="a YAML file (docs/training.md), or ci, or default")
     parser.add_argument("--config", metavar="RECIPE", help="the same, as an option")
-    parser.add_argument(
-        "-o", "--output", type=new_folder, metavar="DIR", help="the run's folder (default: out/runs/NAME-1, -2, ...)"
-    )
-    parser.add_argument("--resume", action="store_true", help="go on where the run in the folder stopped")
     parser.add_argument("--seed", type=recipe_seed, metavar="S", help="in place of the recipe's")
-    parser.add_argument("--glue", type=Path, metavar="DIR", help="your folder with one folder for each task of GLUE")
-    parser.add_argument(
-        "--save-every", type=seconds, default=20.0, metavar="S", help="seconds between checkpoints (default: 20)"
-    )
-    add_hardware(parser)
+    add_long_run(parser, "run", "out/runs/NAME-1, -2, ...")
     parser.set_defaults(run=run)
 
 

@@ -13,7 +13,7 @@ from hw.yamlfile import plain_data, read_yaml
 from model.training.plan import StagePlan
 from model.training.recipe import SHAPE_KEYS, Recipe
 from tallybert import cli, recipes, shipped
-from tallybert.recipes import find_recipe, load_recipe
+from tallybert.recipes import find_yaml, load_recipe
 from tallybert.shipped import find_network
 from tests.tallybert.commandline import ROOT
 
@@ -84,7 +84,7 @@ class TestRecipes:
     def test_a_name_goes_before_a_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         Path("ci").touch()
-        assert find_recipe("ci") == recipes.RECIPE_FOLDER / "ci.yaml"
+        assert find_yaml("ci", "recipe", recipes.RECIPE_FOLDER) == recipes.RECIPE_FOLDER / "ci.yaml"
 
     def test_a_file_of_any_name(self, tmp_path: Path) -> None:
         path = tmp_path / "recipe.txt"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from model.training import checkpoint
+from model import atomic
 from model.training.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -116,7 +116,7 @@ class TestWriting:
         def fail(*arguments: object, **named: object) -> None:
             raise OSError(number, os.strerror(number))
 
-        monkeypatch.setattr(*(checkpoint, call) if call == "open" else (os, call), fail, raising=False)
+        monkeypatch.setattr(*(atomic, call) if call == "open" else (os, call), fail, raising=False)
         message = refused(CheckpointError, write_bytes, path, b"new")
         monkeypatch.undo()
         assert message.startswith(f"{path}: must be written, not fail with: {text}")
@@ -126,11 +126,6 @@ class TestWriting:
     def test_a_folder_that_is_gone(self, tmp_path: Path, refused: Refused) -> None:
         message = refused(CheckpointError, write_bytes, tmp_path / "no" / "c", b"new")
         assert message.endswith("c: must be written, not fail with: No such file or directory")
-
-    def test_what_a_killed_process_left_is_overwritten(self, tmp_path: Path) -> None:
-        (tmp_path / ".c.tmp").write_bytes(b"half")
-        write_bytes(tmp_path / "c", b"new")
-        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"c": b"new"}
 
 
 class TestLoadInto:
