@@ -14,6 +14,7 @@ from model.training.plan import FEATURES, SENTENCE, StagePlan
 TEACHER, FRESH, NONE, LABELS, MEMBER, TOGETHER = "teacher", "fresh", "none", "labels", "member", "together"
 RESERVED = (TEACHER, FRESH, NONE, TOGETHER, "warm")
 MAX_STEPS = 32
+TERNARY = 2
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,15 @@ def read_chain(entries: Any, taught: bool) -> tuple[Step, ...]:
     return tuple(steps)
 
 
+def check_split_start(where: str, split: bool, origin: Step) -> None:
+    """Refuse a start whose weights have no place in a student: only a ternary or a split step fits a split one."""
+    if split and not origin.split:
+        fits = origin.precision.weights == TERNARY
+        require(fits, where, f"{FRESH}, or a step that is split or has ternary weights (2-E-A)", origin.name)
+    if origin.split and not split:
+        refuse(where, f"{FRESH}, or a step that is not split", f"{origin.name}, whose layers read their input twice")
+
+
 def step_entry(step: Step) -> dict[str, Any]:
     """Return a step as it stands in a recipe."""
     own = {name: getattr(step, name) for name in ("name", "start", "teacher", "split")}
@@ -63,6 +73,8 @@ def _step(where: str, entry: Any, before: list[Step], taught: bool) -> Step:
     start = require_choice(f"{where}.start", values.get("start", (names or [FRESH])[-1]), (FRESH, *names))
     split = require_flag(f"{where}.split", values.get("split", False))
     require(not split or precision.weights == 1, f"{where}.split", "false unless weights have 1 bit", split)
+    for origin in (step for step in before if step.name == start):
+        check_split_start(f"{where}.start", split, origin)
     teachers = (NONE, *([TEACHER] if taught else []), *names)
     teacher = require_choice(f"{where}.teacher", values.get("teacher", teachers[-1]), teachers)
     plan = _plan(where, {key: value for key, value in values.items() if key not in own}, teacher)

@@ -23,7 +23,7 @@ def known_keys(field: str, data: Any, names: Collection[str]) -> dict[str, Any]:
     require(isinstance(data, Mapping), field or "recipe", f"a mapping of {choices}", data)
     for key in data:
         where = f"{field}.{key}" if field else f"{key}"
-        require(key in names, where, f"one of {choices}", key, nearest(key, names))
+        require(key in names, where, f"one of {choices}", key, nearest(key, names) if isinstance(key, str) else "")
     return dict(data)
 
 

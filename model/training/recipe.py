@@ -13,7 +13,7 @@ from typing import Any
 
 from model.checks import NetworkError, refuse, require, require_choice, require_integer
 from model.shape import ACTIVATION_BITS, Precision, Shape
-from model.training.chain import NONE, TEACHER, Step, names_of, read_chain, step_entry
+from model.training.chain import NONE, TEACHER, Step, check_split_start, names_of, read_chain, step_entry
 from model.training.checks import MAX_SEED, known_keys, require_flag, require_number, require_seed, require_text
 from model.training.data_recipe import LEARNED, DataRecipe, data_entry, read_data_recipe
 from model.training.plan import FEATURES, SENTENCE, StagePlan
@@ -233,6 +233,8 @@ def _ensemble(data: Any, chain: tuple[Step, ...], taught: bool) -> EnsembleRecip
     choices |= {"start": (*STARTS, *names), "teacher": ((TEACHER,) if taught else ()) + tuple(names)}
     for key, legal in choices.items():
         require_choice(f"ensemble.{key}", values[key], legal)
+    for origin in (step for step in chain if step.name == values["start"]):
+        check_split_start("ensemble.start", chain[-1].split, origin)
     require_flag("ensemble.shared_embedding", values["shared_embedding"])
     return EnsembleRecipe(**values | _ensemble_plans(values, plan))
 

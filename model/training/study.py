@@ -98,7 +98,7 @@ def changed(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Data:
     """Return a recipe, as plain data, with changes."""
     data = copy.deepcopy(dict(base))
     for key, value in changes.items():
-        for path, leaf in _leaves(tuple(key.split(".")), value):
+        for path, leaf in _leaves(_path(key), value):
             _put(data, path, copy.deepcopy(leaf))
     return data
 
@@ -129,9 +129,14 @@ def _leaves(path: tuple[str, ...], value: Any) -> Iterator[tuple[tuple[str, ...]
     inside = (path[0] in MERGED and len(path) == 1) or (path[0] == CHAIN and len(path) < 3)
     if inside and isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from _leaves((*path, *key.split(".")), inner)
+            yield from _leaves((*path, *_path(key)), inner)
     else:
         yield path, value
+
+
+def _path(key: Any) -> tuple[str, ...]:
+    require(isinstance(key, str), "changes", "under names such as shape.two_sets", key)
+    return tuple(key.split("."))
 
 
 def _put(data: Data, path: tuple[str, ...], value: Any) -> None:

@@ -174,6 +174,12 @@ class TestResume:
         what = "variants.one: must be as when the study began, not changed; give the same study, or a new folder"
         assert message == f"{folder / 'study.json'}: {what}"
 
+    @pytest.mark.parametrize("changes", [{1: 2}, {"shape": {1: 2}}, {"chain": {"bits": {None: 2}}}])
+    def test_keys_that_are_no_text(self, plain: dict[str, Any], changes: Any) -> None:
+        plain["variants"]["one"] = changes
+        with pytest.raises(NetworkError, match=r"^variants.one: changes: must be under names such as shape.two_sets"):
+            Study.from_dict({k: v for k, v in plain.items() if k != "base"}, plain["base"])
+
     def test_another_process_has_a_run(self, plain: dict[str, Any], tmp_path: Path) -> None:
         study = Study.from_dict({k: v for k, v in plain.items() if k != "base"}, plain["base"])
         run = tmp_path / "out" / "runs" / "two-1"

@@ -257,7 +257,31 @@ def split_chain(small: dict[str, Any], **shape: Any) -> dict[str, Any]:
     """Return a recipe whose second step of three is split."""
     names = ("ternary", "2-1-1", False), ("halves", "1-1-1", True), ("bits", "1-1-1", False)
     chain = [{"name": name, "precision": bits, "split": split} for name, bits, split in names]
+    chain[2]["start"] = "fresh"
     return small | {"chain": chain, "shape": shape}
+
+
+def test_a_split_step_starts_from_weights_that_fit(small: dict[str, Any], refused: Refused) -> None:
+    recipe = split_chain(small)
+    del recipe["chain"][2]["start"]
+    message = refused(NetworkError, Recipe.from_dict, recipe)
+    expected = "must be fresh, or a step that is not split, not halves, whose layers read their input twice"
+    assert message == f"chain[2].start: {expected}"
+    recipe = split_chain(small)
+    recipe["chain"][0]["precision"] = "32-32-32"
+    message = refused(NetworkError, Recipe.from_dict, recipe)
+    assert message == (
+        "chain[1].start: must be fresh, or a step that is split or has ternary weights (2-E-A), not 'ternary'"
+    )
+    recipe["chain"][1]["start"] = "fresh"
+    recipe["chain"][2] |= {"split": True, "start": "halves"}
+    assert [step.start for step in Recipe.from_dict(recipe).chain] == ["fresh", "fresh", "halves"]
+
+
+def test_members_start_from_a_step_whose_weights_fit(small: dict[str, Any], refused: Refused) -> None:
+    recipe = split_chain(small) | {"ensemble": {"members": 2, "start": "halves"}}
+    message = refused(NetworkError, Recipe.from_dict, recipe)
+    assert message.startswith("ensemble.start: must be fresh, or a step that is not split, not halves")
 
 
 def test_a_step_that_is_too_wide_to_be_split(small: dict[str, Any], refused: Refused) -> None:
