@@ -8,6 +8,7 @@ from rich.table import Table
 
 from tallybert.report import console
 
+OTHERS = {"float": "the shape in full precision", "tfidf": "TF-IDF", "teacher": "the teacher"}
 CAPTION = "Mean over the seeds, after +- half of the 95 % interval of Student's t, sd the deviation between seeds. \
 train: processor seconds of a run's students, shared stages included as if made for it alone; teacher: the same \
 for the teacher and what it says. of: a step, as floats, or the network, as integers."
@@ -19,6 +20,8 @@ def show_study(report: dict[str, Any]) -> None:
     out.print(_variants(report))
     if any("prefixes" in found for found in report["variants"].values()):
         out.print(_ensembles(report))
+    if any(found.get("beside") for found in report["variants"].values()):
+        out.print(_beside(report))
     if report["compare"]:
         out.print(_pairs(report))
     out.print(f"{report['folder']}: results.json, study.png, runs/, store/", markup=False, soft_wrap=True)
@@ -52,6 +55,19 @@ def _ensembles(report: dict[str, Any]) -> Table:
         table.add_row(
             name, f"{found['mean_member']['mean']:.4f}", *prefixes, f"{found['expected_members']['mean']:.2f}"
         )
+    return table
+
+
+def _beside(report: dict[str, Any]) -> Table:
+    title = "test, the network beside other models, seed by seed: network - other"
+    table = Table(title=title, title_justify="left")
+    for name in ("variant", "other"):
+        table.add_column(name)
+    for name in ("of the other", "difference"):
+        table.add_column(name, justify="right")
+    for name, found in report["variants"].items():
+        for other, figures in found.get("beside", {}).items():
+            table.add_row(name, OTHERS[other], _mean(figures), _mean(figures["difference"], "+"))
     return table
 
 

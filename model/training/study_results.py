@@ -11,6 +11,8 @@ from model.training.study import Study
 
 Report = Mapping[str, Any]
 OF_TEACHER = (TEACHER, LABELS, f"{LABELS}-words")
+#: What a report holds of other models on the same test split, by the name that a study gives them.
+OTHERS = {"float": "float_accuracy", "tfidf": "tfidf_accuracy", "teacher": "teacher_accuracy"}
 NETWORK, STEP = "integers of the network", "floats of step"
 
 
@@ -31,6 +33,7 @@ def run_figures(seed: int, report: Report, costs: Mapping[str, float]) -> dict[s
             "mean_member": sum(members) / len(members),
             "prefixes": report["prefix_accuracy"],
             "expected_members": report["expected_members"],
+            "others": {name: report[key] for name, key in OTHERS.items() if report.get(key) is not None},
         }
     return figures
 
@@ -60,9 +63,16 @@ def _variant(study: Study, name: str, runs: Sequence[dict[str, Any]]) -> dict[st
     if stop is None:
         for key in ("mean_member", "expected_members"):
             found[key] = summary([run[key] for run in runs])
+        found["beside"] = {name: _beside(runs, name) for name in OTHERS if all(name in run["others"] for run in runs)}
         longest = max(len(run["prefixes"]) for run in runs)
         found["prefixes"] = [summary([_prefix(run["prefixes"], count) for run in runs]) for count in range(longest)]
     return found
+
+
+def _beside(runs: Sequence[dict[str, Any]], name: str) -> dict[str, Any]:
+    """Return how another model did on the same test split, and how far the network is above it, seed by seed."""
+    others = [run["others"][name] for run in runs]
+    return summary(others) | {"difference": paired([run["test"] for run in runs], others)}
 
 
 def _prefix(values: Sequence[float], place: int) -> float:

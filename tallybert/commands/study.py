@@ -16,7 +16,7 @@ def add_parser(subparsers: Any) -> None:
         "train variants of a recipe over several seeds, and compare them",
         "tallybert study two-sets --seeds 5 -o out/two-sets",
     )
-    names = "two-sets, elastic, chain, ensembles, distillation"
+    names = "two-sets, elastic, chain, ensembles, distillation, seeds"
     parser.add_argument("study", metavar="STUDY", help=f"a YAML file (docs/training.md), or a name: {names}")
     parser.add_argument("--seeds", type=seed_count, metavar="N", help="how many, in place of the study's")
     add_long_run(parser, "study", "out/studies/NAME")

@@ -112,9 +112,14 @@ class TestFigures:
         known = json.loads((tmp_path / "out" / "runs" / "four-7" / "report.json").read_bytes())
         assert [value["mean"] for value in found["prefixes"]] == known["prefix_accuracy"]
         assert run["mean_member"] == pytest.approx(sum(known["member_accuracy"]) / 3)
+        beside = found["beside"]
+        assert set(beside) == {name for name in ("float", "tfidf", "teacher") if known[f"{name}_accuracy"] is not None}
+        for name, other in beside.items():
+            assert other["values"] == [known[f"{name}_accuracy"]]
+            assert other["difference"]["values"] == [known["accuracy"] - known[f"{name}_accuracy"]]
         assert cli.main(["study", write(plain, tmp_path), "-o", str(tmp_path / "out"), "--resume"]) == 0
         out = capsys.readouterr().out
-        for text in ("small on texts: accuracy, 1 seeds", "N = 3", "four", "single", "one seed"):
+        for text in ("small on texts: accuracy, 1 seeds", "N = 3", "four", "single", "one seed", "TF-IDF"):
             assert text in out
 
 
@@ -294,7 +299,7 @@ class TestFiles:
     def test_an_unknown_name(self, refusal: Refusal, tmp_path: Path) -> None:
         message = refusal("study", "two-set", "-o", str(tmp_path / "out"))
         assert message.startswith(
-            "study must be a YAML file or one of chain, distillation, elastic, ensembles, two-sets"
+            "study must be a YAML file or one of chain, distillation, elastic, ensembles, seeds, two-sets"
         )
         assert message.endswith("not 'two-set'; did you mean 'two-sets'?")
 
@@ -304,7 +309,7 @@ def test_shipped_ones(name: str) -> None:
     study = load_study(name)
     assert study.name == name
     assert len(study.seeds) >= 5
-    assert study.compare
+    assert study.compare or len(study.variants) == 1
     recipes = [study.recipe(variant, 1) for variant in study.variants]
     assert all(isinstance(recipe, Recipe) and recipe.data.set == "rt" for recipe in recipes)
     assert len({str(recipe.teacher) for recipe in recipes}) == 1
