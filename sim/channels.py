@@ -50,7 +50,7 @@ def port_signals(s: State, cycle: int) -> Port:
         w,
         b,
         b and s.write_ring[s.write.responded & _SLOT, BURST_FINAL] != 0,
-        s.write.accepted != s.write.sent and (w or s.write.w_due == NEVER),
+        s.write.selected != s.write.sent and (w or s.write.w_due == NEVER),
     )
 
 
@@ -119,10 +119,12 @@ def offer_write(s: State, cycle: int, beats: int, final: int) -> None:
 
 
 @compiled
-def accept_write(s: State) -> None:
-    """Account for a handshake on AW."""
+def accept_write(s: State, cycle: int) -> None:
+    """Account for a handshake on AW; where all beats of the burst came before it, the memory responds later."""
     s.write.accepted += 1
     s.write.aw_due = NEVER
+    if s.write.accepted <= s.write.written:
+        _complete(s, cycle, s.write.accepted - 1)
 
 
 @compiled
@@ -142,14 +144,13 @@ def send_beat(s: State, cycle: int) -> bool:
 
 @compiled
 def end_beat(s: State, cycle: int) -> None:
-    """Account for a handshake on W; the last of a burst makes the memory respond later."""
+    """Account for a handshake on W; the last of a burst whose AW is through makes the memory respond later."""
     s.write.w_bound = cycle + s.config.interval
     s.write.w_due = NEVER
     if s.write.w_last != 0:
-        burst = s.write.written
-        s.write_ring[burst & _SLOT, BURST_TIME] = cycle + s.config.write_latency + extra(s.config, B, burst)
         s.write.written += 1
-        _schedule_response(s)
+        if s.write.written <= s.write.accepted:
+            _complete(s, cycle, s.write.written - 1)
 
 
 @compiled
@@ -162,9 +163,16 @@ def end_response(s: State, cycle: int) -> None:
 
 
 @compiled
+def _complete(s: State, cycle: int, burst: int) -> None:
+    """Account for the later one of a burst's AW and its last beat."""
+    s.write_ring[burst & _SLOT, BURST_TIME] = cycle + s.config.write_latency + extra(s.config, B, burst)
+    _schedule_response(s)
+
+
+@compiled
 def _schedule_response(s: State) -> None:
     """Schedule the next response, if there is a burst to respond to and nothing is scheduled."""
-    if s.write.b_due == NEVER and s.write.written > s.write.responded:
+    if s.write.b_due == NEVER and min(s.write.written, s.write.accepted) > s.write.responded:
         burst = s.write.responded
         due: Any = max(s.write_ring[burst & _SLOT, BURST_TIME], s.write.b_bound)
         s.write.b_due = due + stall(s.config, B, burst, 0)

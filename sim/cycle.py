@@ -110,7 +110,7 @@ def _advance_port(s: State, cycle: int, port: Port) -> bool:
     """Advance the memory port and what its beats end; return whether the last beat of a STORE goes to W."""
     _advance_reads(s, cycle, port)
     if port.aw:
-        accept_write(s)
+        accept_write(s, cycle)
     if port.w:
         end_beat(s, cycle)
     stored = port.sends and send_beat(s, cycle)

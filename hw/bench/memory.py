@@ -129,13 +129,16 @@ class ReadSide:
 
 
 class WriteSide:
-    """AW, W and B."""
+    """AW, W and B. Beats may come before their request; they wait for it, and are written when both are there."""
 
     def __init__(self, profile: Profile, memory: bytearray, beat_bytes: int) -> None:
         self._profile, self._memory, self._beat_bytes = profile, memory, beat_bytes
         self._requests = RequestChannel(profile, AW, beat_bytes, len(memory))
         self._bursts: deque[Burst] = deque()
+        self._beats: deque[tuple[int, bool]] = deque()
         self._responses: deque[tuple[int, int]] = deque()
+        self._offered: tuple[int, bool] | None = None
+        self._burst = self._beat = 0
         self._due = -1
         self._free = 0
         self._response_free = 0
@@ -147,29 +150,39 @@ class WriteSide:
         accepted = self._requests.step(now, *request)
         if accepted:
             self._bursts.append(accepted)
+        self._write(now)
         return accepted is not None, taken, responded
 
     def _take(self, now: int, valid: bool, data: int, last: bool) -> bool:
+        which = f"beat {self._beat} of write burst {self._burst}"
         if not valid:
+            if self._offered is not None:
+                raise ProtocolError(f"{which}: valid must stay until the handshake, but it fell")
             return False
-        if not self._bursts:
-            raise ProtocolError("write data must follow its request's handshake")
-        burst = self._bursts[0]
-        if self._due < 0:
-            self._due = max(now, self._free) + self._profile.stall(W, burst.number, burst.done)
+        if self._offered is None:
+            self._offered = (data, last)
+            self._due = max(now, self._free) + self._profile.stall(W, self._burst, self._beat)
+        elif self._offered != (data, last):
+            raise ProtocolError(f"{which}: must stay as it was offered until the handshake")
         if now < self._due:
             return False
-        start = burst.address + burst.done * self._beat_bytes
-        self._memory[start : start + self._beat_bytes] = data.to_bytes(self._beat_bytes, "little")
-        burst.done += 1
-        self._due, self._free = -1, now + self._profile.interval
-        if last != (burst.done == burst.beats):
-            raise ProtocolError(f"WLAST must mark beat {burst.beats} of write burst {burst.number}")
-        if last:
-            self._bursts.popleft()
-            ready = now + self._profile.write_latency + self._profile.extra(B, burst.number)
-            self._responses.append((burst.number, ready))
+        self._beats.append(self._offered)
+        self._offered, self._free = None, now + self._profile.interval
+        self._burst, self._beat = (self._burst + 1, 0) if last else (self._burst, self._beat + 1)
         return True
+
+    def _write(self, now: int) -> None:
+        while self._bursts and self._beats:
+            burst, (data, last) = self._bursts[0], self._beats.popleft()
+            start = burst.address + burst.done * self._beat_bytes
+            self._memory[start : start + self._beat_bytes] = data.to_bytes(self._beat_bytes, "little")
+            burst.done += 1
+            if last != (burst.done == burst.beats):
+                raise ProtocolError(f"WLAST must mark beat {burst.beats} of write burst {burst.number}")
+            if last:
+                self._bursts.popleft()
+                ready = now + self._profile.write_latency + self._profile.extra(B, burst.number)
+                self._responses.append((burst.number, ready))
 
     def _respond(self, now: int) -> bool:
         if not self._responses:

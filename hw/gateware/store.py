@@ -97,8 +97,8 @@ class StoreUnit(wiring.Component):
             ),
             responses.w_en.eq(splitter.request.selected),
             responses.w_data.eq(splitter.last),
-            bursts.w_en.eq(channels.aw_valid & channels.aw_ready),
-            bursts.w_data.eq(channels.aw_beats),
+            bursts.w_en.eq(splitter.request.selected),
+            bursts.w_data.eq(splitter.request.beats),
         ]
         with m.If(splitter.request.selected):
             m.d.sync += [

@@ -230,17 +230,17 @@ def test_binarizes_follow_without_a_gap() -> None:
 
 
 def test_store_states() -> None:
-    # Selected in 6, AW in 7, read in 8, W in 9, B in 10: retired in 10. Transfer queue 6 to 8, response queue 7 to 10.
+    # Selected in 6, AW and read in 7, W in 8, B in 9: retired in 9. Transfer queue 6 to 7, response queue 7 to 9.
     timing = run([store(), HALT])
     assert timing.issue.tolist() == [5, 5]
-    assert timing.retire.tolist() == [10, 11]
-    assert timing.states[3].tolist() == [1, 4, 0, 1, 6]
+    assert timing.retire.tolist() == [9, 10]
+    assert timing.states[3].tolist() == [1, 3, 0, 1, 6]
 
 
 @pytest.mark.parametrize(("beats", "write_latency", "interval"), [(1, 1, 1), (16, 1, 1), (3, 12, 1), (4, 5, 3)])
 def test_store_of_one_burst(beats: int, write_latency: int, interval: int) -> None:
     profile = MemoryProfile(latency=1, write_latency=write_latency, interval=interval)
-    last = 9 + (beats - 1) * interval
+    last = 8 + (beats - 1) * interval
     timing = run([store(segment_beats=beats), HALT], profile)
     assert timing.issue[0] == 5
     assert timing.retire[0] == last + write_latency
@@ -248,22 +248,22 @@ def test_store_of_one_burst(beats: int, write_latency: int, interval: int) -> No
 
 
 def test_store_sends_bursts_without_a_gap() -> None:
-    assert cycles([store(address=4096 - 32, segment_beats=2), HALT])[0] == (5, 11)
-    assert cycles([store(segments=3, stride=64), HALT])[0] == (5, 12)
+    assert cycles([store(address=4096 - 32, segment_beats=2), HALT])[0] == (5, 10)
+    assert cycles([store(segments=3, stride=64), HALT])[0] == (5, 11)
 
 
 def test_store_keeps_writes_in_flight() -> None:
-    # Selected in 6, response in 10; selected again in 11, response in 15.
-    assert cycles([store(segments=2, stride=32), HALT], writes_in_flight=1)[0] == (5, 15)
+    # Selected in 6, response in 9; selected again in 10, response in 13.
+    assert cycles([store(segments=2, stride=32), HALT], writes_in_flight=1)[0] == (5, 13)
 
 
 def test_stores_overlap() -> None:
-    assert cycles([store(), store(), HALT])[:2] == [(5, 10), (6, 11)]
+    assert cycles([store(), store(), HALT])[:2] == [(5, 9), (6, 10)]
 
 
 def test_stores_wait_for_the_transfer_queue() -> None:
-    # Its level is 1 from 6 to 8, the cycle in which the only beat is read.
-    assert cycles([store(), store(), HALT], transfers_in_flight=1)[:2] == [(5, 10), (9, 14)]
+    # Its level is 1 in 6 and 7, the cycle in which the only beat is read.
+    assert cycles([store(), store(), HALT], transfers_in_flight=1)[:2] == [(5, 9), (8, 12)]
 
 
 # --- tokens ----------------------------------------------------------------------------------------------------------
@@ -285,11 +285,11 @@ def test_tokens_given_and_taken_in_one_cycle_cancel() -> None:
 
 
 def test_all_tokens_must_be_there() -> None:
-    # The STORE is issued in 6, so it retires in 11.
+    # The STORE is issued in 6, so it retires in 10.
     waiting = binarize(wait=LOAD | STORE)
     timing = run([load(signal=THRESHOLD), store(signal=THRESHOLD), matmul(handover=1), waiting, HALT])
-    assert timing.retire[:2].tolist() == [9, 11]
-    assert timing.issue[3] == 12
+    assert timing.retire[:2].tolist() == [9, 10]
+    assert timing.issue[3] == 11
 
 
 def test_tokens_are_counted_for_each_pair() -> None:

@@ -42,16 +42,20 @@ def read_beats(profile: MemoryProfile, handshakes: Sequence[int], beats: Sequenc
     return result
 
 
-def responses(profile: MemoryProfile, handshakes: Sequence[int], beats: int) -> list[int]:
-    """Return the cycle of each response; a beat is offered two cycles behind AW, one behind the beat before."""
+def responses(profile: MemoryProfile, first: int, handshakes: Sequence[int], beats: int) -> list[int]:
+    """Return the cycle of each response; AW is first offered in `first`.
+
+    A burst's first beat is offered one cycle behind its request at the earliest, the others one behind the beat before.
+    """
     result: list[int] = []
     previous = None
-    for burst, handshake in enumerate(handshakes):
+    requests = [first, *(handshake + 1 for handshake in handshakes)]
+    for burst, (request, handshake) in enumerate(zip(requests, handshakes, strict=False)):
         for beat in range(beats):
-            offered = handshake + 2 if previous is None else max(handshake + 2, previous + 1)
+            offered = request + 1 if previous is None else max(request + 1, previous + 1)
             bound = 0 if previous is None else previous + profile.interval
             previous = max(offered, bound) + plain_stall(profile, W, burst, beat)
-        earliest = previous + profile.write_latency + plain_extra(profile, B, burst)
+        earliest = max(previous or 0, handshake) + profile.write_latency + plain_extra(profile, B, burst)
         result.append(max(earliest, result[-1] + 1 if result else 0) + plain_stall(profile, B, burst, 0))
     return result
 
@@ -80,7 +84,7 @@ def test_writes(profile: MemoryProfile) -> None:
     issue = read_beats(profile, accepted(profile, AR, 2, 1), [1])[0][0] + 2
     handshakes = accepted(profile, AW, issue + 2, 3)
     assert timing.issue[0] == issue
-    assert timing.retire[0] == responses(profile, handshakes, 4)[-1]
+    assert timing.retire[0] == responses(profile, issue + 2, handshakes, 4)[-1]
 
 
 def test_jitter_delays_bursts() -> None:
@@ -97,9 +101,9 @@ def test_stalls_of_reads() -> None:
 
 
 def test_stalls_of_writes() -> None:
-    # AW offered in 9, handshake in 10, read in 11; W offered in 12, handshake in 13; B in 13 + 1 + 1.
+    # AW offered in 9, handshake in 10; read in 9, W offered in 10, handshake in 11; B in 11 + 1 + 1.
     held = MemoryProfile(latency=1, write_latency=1, stall_rate=256)
-    assert cycles([store(), HALT], held) == [(7, 15), (8, 16)]
+    assert cycles([store(), HALT], held) == [(7, 13), (8, 14)]
 
 
 def test_interval_bounds_the_first_beat_of_a_burst() -> None:

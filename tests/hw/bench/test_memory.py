@@ -183,6 +183,20 @@ class TestWrites:
         jittery = writes(profile(write_latency=7, jitter=49, seed=6), [(2, 0, 1), (3, 0, 1)])
         assert jittery.responses == [first, second]
 
+    def test_beats_before_their_request(self) -> None:
+        memory = bytearray(64)
+        side = WriteSide(profile(write_latency=3), memory, BEAT)
+        assert side.step(1, (False, 0, 0), (True, 5, False)) == (False, True, False)
+        assert side.step(2, (False, 0, 0), (True, 6, True)) == (False, True, False)
+        assert side.step(3, (False, 0, 0), (True, 7, True)) == (False, True, False)
+        assert not any(memory)
+        assert side.step(4, (True, 8, 2), (False, 0, False)) == (True, False, False)
+        assert memory[8:17:4] == bytes([5, 6, 0])
+        assert side.step(5, (True, 16, 1), (False, 0, False)) == (True, False, False)
+        assert memory[16] == 7
+        answers = [now for now in range(6, 20) if side.step(now, (False, 0, 0), (False, 0, False))[2]]
+        assert answers == [7, 8]
+
     @pytest.mark.parametrize("seed", range(6))
     def test_stalls(self, seed: int) -> None:
         def stall(*key: int) -> int:
@@ -239,10 +253,16 @@ class TestRules:
         assert refused(ProtocolError, moved.step, 2, True, 12, 2) == message
         assert refused(ProtocolError, grew.step, 2, True, 8, 3) == message
 
-    def test_write_data_must_follow_the_request(self, refused: Refused) -> None:
-        side = WriteSide(PLAIN, bytearray(64), BEAT)
-        message = "write data must follow its request's handshake"
-        assert refused(ProtocolError, side.step, 1, (True, 0, 1), (True, 0, True)) == message
+    def test_a_beat_must_stay(self, refused: Refused) -> None:
+        stalling = profile(stall_rate=256, stall_max=1)
+        fell, changed, ended = (WriteSide(stalling, bytearray(64), BEAT) for _ in range(3))
+        for side in (fell, changed, ended):
+            assert side.step(1, (False, 0, 0), (True, 7, False)) == (False, False, False)
+        message = "beat 0 of write burst 0: valid must stay until the handshake, but it fell"
+        assert refused(ProtocolError, fell.step, 2, (False, 0, 0), (False, 7, False)) == message
+        message = "beat 0 of write burst 0: must stay as it was offered until the handshake"
+        assert refused(ProtocolError, changed.step, 2, (False, 0, 0), (True, 8, False)) == message
+        assert refused(ProtocolError, ended.step, 2, (False, 0, 0), (True, 7, True)) == message
 
     @pytest.mark.parametrize(("beats", "last"), [(1, False), (2, True)])
     def test_wlast(self, beats: int, last: bool, refused: Refused) -> None:

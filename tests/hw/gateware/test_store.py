@@ -53,7 +53,12 @@ class StoreTwin:
         self.sent = 0
         self.beat: tuple[Place, int] | None = None
         self.responses: deque[int] = deque()
-        self.unanswered = 0
+        self.requested = self.written = self.answered = 0
+
+    @property
+    def unanswered(self) -> int:
+        """Bursts that are with the memory, request and beats, and have no response."""
+        return min(self.requested, self.written) - self.answered
 
     def selects(self, given: Given) -> bool:
         free = self.address is None or given.aw_ready
@@ -91,20 +96,20 @@ class StoreTwin:
 
     def step(self, given: Given) -> None:
         selected, reads = self.selects(given), self.reads(given)
-        handshake = self.address if given.aw_ready else None
         if given.b_valid:
             self.responses.popleft()
-            self.unanswered -= 1
+            self.answered += 1
         if given.w_ready and self.beat:
-            self.unanswered += self.beat[1]
+            self.written += self.beat[1]
             self.beat = None
         if reads:
             self.read()
-        if handshake:
-            self.data.append(handshake[1])
+        if given.aw_ready and self.address:
+            self.requested += 1
             self.address = None
         if selected:
             self.address = self.bursts.pop(0)
+            self.data.append(self.address[1])
             self.responses.append(int(not self.bursts))
         if given.issued:
             self.accept(given.issued)
@@ -211,9 +216,8 @@ def test_latencies_and_wlast() -> None:
         drive(ctx, dut, {"issue.issued": 0})
         rows = [  # AW valid, beats; read bank; W valid, last; answered; retired
             (0, 0, None, 0, 0, 0, 0),
-            (1, 2, None, 0, 0, 0, 0),
-            (1, 1, 0, 0, 0, 0, 0),
-            (0, 0, 1, 1, 0, 0, 0),
+            (1, 2, 0, 0, 0, 0, 0),
+            (1, 1, 1, 1, 0, 0, 0),
             (0, 0, 2, 1, 1, 0, 0),
             (0, 0, None, 1, 1, 1, 0),
             (0, 0, None, 0, 0, 1, 1),
@@ -228,6 +232,27 @@ def test_latencies_and_wlast() -> None:
             await ctx.tick()
         drive(ctx, dut, {"channels.b_valid": 0})
         check(ctx, dut, {"busy": 0, "pending": 0, "retire": 0, "issue.can_accept": 1})
+
+    simulate(dut, process)
+
+
+def test_beats_do_not_wait_for_their_request() -> None:
+    dut = StoreUnit(Accelerator())
+
+    async def process(ctx: Any) -> None:
+        drive(ctx, dut, {"issue.head": instruction(Opcode.STORE, **STORE | {"segment_beats": 2}), "issue.issued": 1})
+        await ctx.tick()
+        drive(ctx, dut, {"issue.issued": 0, "channels.w_ready": 1})
+        beats = 0
+        for _ in range(20):
+            beats += ctx.get(dut.channels.w_valid)
+            await ctx.tick()
+            check(ctx, dut, {"busy": 1, "retire": 0, "channels.aw_valid": 1})
+        assert beats == 2
+        drive(ctx, dut, {"channels.aw_ready": 1})
+        await ctx.tick()
+        drive(ctx, dut, {"channels.b_valid": 1})
+        check(ctx, dut, {"channels.aw_valid": 0, "retire": 1})
 
     simulate(dut, process)
 
