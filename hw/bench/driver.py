@@ -16,8 +16,7 @@ from hw.bench.compare import Observation
 from hw.bench.memory import ReadSide, WriteSide
 from hw.isa import STATE_NAMES, UNIT_NAMES
 
-CONTROL, STATUS, PROGRAM, LENGTH, CYCLES, RETIRED, COUNTERS = 0x04, 0x08, 0x0C, 0x10, 0x14, 0x18, 0x40
-STATUS_DONE = 2
+CONTROL, STATUS, PROGRAM, LENGTH, CYCLES, RETIRED, WATCHDOG, COUNTERS = *range(0x04, 0x20, 4), 0x40
 INPUTS = (
     "m_axi_arready", "m_axi_rdata", "m_axi_rresp", "m_axi_rlast", "m_axi_rvalid", "m_axi_awready", "m_axi_wready",
     "m_axi_bresp", "m_axi_bvalid", "s_axil_awaddr", "s_axil_awvalid", "s_axil_wdata", "s_axil_wstrb", "s_axil_wvalid",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, ClockSignal, Instance, Module, ResetInserter, ResetSignal, Signal
+from amaranth.hdl import Cat, ClockSignal, Instance, Module, ResetInserter, ResetSignal, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect
 
@@ -93,6 +93,7 @@ class Machine(wiring.Component):
             store.hold.eq(sequencer.hold),
             arbiter.hold.eq(sequencer.hold),
             sequencer.quiet.eq(~arbiter.busy & ~store.busy),
+            sequencer.progress.eq(self._handshake() | array.entering | threshold.drain.take | sequencer.take),
         ]
         self._count(m, registers, sequencer, units, queues)
         self._trace(m, clear, sequencer, units)
@@ -114,6 +115,8 @@ class Machine(wiring.Component):
             m.d.comb += inner.eq(outer) if member.flow is Out else outer.eq(inner)
         m.d.comb += [
             sequencer.start.eq(registers.start),
+            sequencer.watchdog.eq(registers.watchdog),
+            registers.owed.eq(~sequencer.quiet),
             self.interrupt.eq(sequencer.done),
             *(
                 getattr(registers, n).eq(getattr(sequencer, n))
@@ -213,6 +216,11 @@ class Machine(wiring.Component):
             *(port.eq(beat_size) for port in (self.m_axi_arsize, self.m_axi_awsize)),
             *(port.eq(1) for port in (self.m_axi_arburst, self.m_axi_awburst)),
         ]
+
+    def _handshake(self) -> Value:
+        """Return whether anything is transferred on the memory port."""
+        channels = ("ar", "r", "aw", "w", "b")
+        return Cat(getattr(self, f"m_axi_{c}valid") & getattr(self, f"m_axi_{c}ready") for c in channels).any()
 
     def _count(
         self,

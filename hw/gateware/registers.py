@@ -9,9 +9,10 @@ from amaranth.lib.wiring import In, Out
 from hw.gateware.interfaces import ADDRESS_BITS
 
 ID_VALUE = 0x54424254
-ID, CONTROL, STATUS, PROGRAM, LENGTH, CYCLES, RETIRED = range(0, 28, 4)
+ID, CONTROL, STATUS, PROGRAM, LENGTH, CYCLES, RETIRED, WATCHDOG = range(0, 32, 4)
 COUNTERS = 0x40
 COUNTER_COUNT = 25
+PATIENCE = 1 << 24
 BUS_ADDRESS_BITS = 8
 
 
@@ -57,8 +58,10 @@ class Registers(wiring.Component):
                 "start": Out(1),
                 "program": Out(ADDRESS_BITS),
                 "length": Out(32),
+                "watchdog": Out(32, init=PATIENCE),
                 "running": In(1),
                 "done": In(1),
+                "owed": In(1),
                 "error": In(8),
                 "cycle": In(32),
                 "retired": In(32),
@@ -86,6 +89,8 @@ class Registers(wiring.Component):
                 m.d.sync += self.program.eq(bus.wdata)
             with m.If(~self.running & (bus.awaddr == LENGTH)):
                 m.d.sync += self.length.eq(bus.wdata)
+            with m.If(~self.running & (bus.awaddr == WATCHDOG)):
+                m.d.sync += self.watchdog.eq(bus.wdata)
         with m.Elif(bus.bready):
             m.d.sync += bus.bvalid.eq(0)
         with m.If(read):
@@ -97,11 +102,12 @@ class Registers(wiring.Component):
     def _read(self) -> Value:
         values = {
             ID: ID_VALUE,
-            STATUS: Cat(self.running, self.done, Const(0, 6), self.error),
+            STATUS: Cat(self.running, self.done, self.owed, Const(0, 5), self.error),
             PROGRAM: self.program,
             LENGTH: self.length,
             CYCLES: self.cycle,
             RETIRED: self.retired,
+            WATCHDOG: self.watchdog,
         }
         result = Mux((self.bus.araddr >= COUNTERS) & (self.bus.araddr < COUNTERS + 4 * COUNTER_COUNT), self.counter, 0)
         for offset, value in values.items():

@@ -18,6 +18,7 @@ class ErrorCode(IntEnum):
     READ_ERROR = 2
     WRITE_ERROR = 3
     NO_HALT = 4
+    WATCHDOG = 5
 
 
 class Sequencer(wiring.Component):
@@ -26,6 +27,9 @@ class Sequencer(wiring.Component):
     FENCE and HALT are taken when nothing is in flight. `start` begins a run in that cycle (cycle 0); `clear` resets the
     units then. HALT or an error sets `hold`, which stops everything that could open a burst and stays until the next
     start. The cycle count stands from then on, and the run is done when the port is `quiet`.
+
+    After `watchdog` cycles in a row without `progress` (0: never) the run is done in any case. A start is ignored until
+    the port is quiet: what the memory still owes must not reach the next run.
     """
 
     def __init__(self) -> None:
@@ -38,6 +42,8 @@ class Sequencer(wiring.Component):
                 "error": Out(8),
                 "hold": Out(1),
                 "quiet": In(1),
+                "progress": In(1),
+                "watchdog": In(32),
                 "cycle": Out(32),
                 "retired": Out(32),
                 "valid": In(1),
@@ -59,10 +65,14 @@ class Sequencer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         active, legal, halt = Signal(), Signal(), Signal()
-        m.d.comb += [active.eq(self.running & ~self.hold & self.valid), self.clear.eq(self.start & ~self.running)]
+        m.d.comb += [
+            active.eq(self.running & ~self.hold & self.valid),
+            self.clear.eq(self.start & ~self.running & self.quiet),
+        ]
         self._decode(m, active, legal, halt)
         self._run(m, halt)
         self._fail(m, active & ~legal)
+        self._watch(m)
         seen, first_seen = Signal(), Signal(32)
         with m.If(self.valid & ~seen):
             m.d.sync += [seen.eq(1), first_seen.eq(self.cycle)]
@@ -116,6 +126,16 @@ class Sequencer(wiring.Component):
         ):
             with m.If(failing & happened):
                 m.d.sync += [self.hold.eq(1), self.error.eq(code)]
+
+    def _watch(self, m: Module) -> None:
+        still = Signal(32)
+        m.d.sync += still.eq(still + 1)
+        with m.If(~self.running | self.progress):
+            m.d.sync += still.eq(0)
+        with m.Elif(still + 1 == self.watchdog):
+            m.d.sync += [self.running.eq(0), self.done.eq(1), self.hold.eq(1)]
+            with m.If(self.error == ErrorCode.NONE):
+                m.d.sync += self.error.eq(ErrorCode.WATCHDOG)
 
 
 def sum_bits(bits: list[Value]) -> Value:

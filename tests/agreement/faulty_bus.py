@@ -1,6 +1,7 @@
 """A cocotb test for the bench's runner: faults from outside, each followed by an exact run of the case.
 
-Illegal instructions, a program without HALT, error responses at any read beat or write burst, START while running.
+Illegal instructions, a program without HALT, error responses at any read beat or write burst, START while running, a
+memory that stops answering.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from cocotb.triggers import FallingEdge
 from hw.bench.case import Case, read_case
 from hw.bench.cocotb_test import run_case
 from hw.bench.compare import compare, is_equal
-from hw.bench.driver import CONTROL, RETIRED, Bench
+from hw.bench.driver import CONTROL, LENGTH, PROGRAM, RETIRED, STATUS, WATCHDOG, Bench
+from hw.bench.memory import ReadSide, WriteSide
 from hw.gateware.sequencer import ErrorCode
 from hw.isa import INSTRUCTION_BYTES
 
 SLVERR = 2
 LIMIT = 20_000
 QUIET_CYCLES = 60
+PATIENCE = 50
+RUNNING, DONE, OWED = 1, 2, 4
 
 
 class FaultyBench(Bench):
@@ -52,6 +56,38 @@ class FaultyBench(Bench):
         seen = await self.run(case, LIMIT)
         self.bad_beat = self.bad_response = -1
         return seen
+
+    async def fall_silent(self, case: Case, cycle: int) -> None:
+        """Run with a memory that does nothing from a cycle on; it must end the run, and answer before the next one."""
+        await self._write(WATCHDOG, PATIENCE)
+        await self._write(PROGRAM, case.program.address)
+        await self._write(LENGTH, len(case.instructions))
+        await self._write(CONTROL, 1)
+        memory = bytearray(case.program.image)
+        reads, writes = (side(case.profile, memory, self._beat_bytes) for side in (ReadSide, WriteSide))
+        for now in range(1, cycle):
+            self._serve_reads(reads, now)
+            self._serve_writes(writes, now)
+            await FallingEdge(self._dut.clk)
+        for name in ("arready", "rvalid", "awready", "wready", "bvalid"):
+            self._drive(f"m_axi_{name}", 0)
+        for _ in range(PATIENCE + case.cycles):
+            await FallingEdge(self._dut.clk)
+        status = await self._read(STATUS)
+        assert status >> 8 == ErrorCode.WATCHDOG, (cycle, status)
+        assert status & (RUNNING | DONE) == DONE, (cycle, status)
+        for now in range(cycle, cycle + LIMIT):
+            if not await self._read(STATUS) & OWED:
+                break
+            await self._write(CONTROL, 1)
+            assert await self._read(STATUS) & RUNNING == 0, "a start must wait until the memory has answered"
+            self._serve_reads(reads, now)
+            self._serve_writes(writes, now)
+            await FallingEdge(self._dut.clk)
+            for name in ("arready", "rvalid", "awready", "wready", "bvalid"):
+                self._drive(f"m_axi_{name}", 0)
+        assert await self._read(STATUS) & OWED == 0, cycle
+        await self._write(WATCHDOG, 1 << 24)
 
 
 def altered(case: Case, index: int, data: bytes, length: int | None = None) -> Any:
@@ -89,6 +125,9 @@ async def survive_faults(dut: Any) -> None:
     for response in range(responses):
         assert (await bench.fail_beat(case, response=response)).error == ErrorCode.WRITE_ERROR, response
     await start_while_running(bench, case)
+    for cycle in range(2, case.cycles - PATIENCE, 7):
+        await bench.fall_silent(case, cycle)
+        await exact(bench, case)
     await run_case(bench, replace(case, reset_at=None))
 
 

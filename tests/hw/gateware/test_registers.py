@@ -14,7 +14,15 @@ from hw.gateware.registers import COUNTER_COUNT, COUNTERS, Registers
 from tests.hw.gateware.clockwork import check, drive, seeded, simulate
 
 ROOT = Path(__file__).parents[3]
-INPUTS = {"running": 1, "done": 0, "error": 0xA5, "cycle": 0x12345678, "retired": 0x9ABCDEF0, "counter": 0x0F0F0F0F}
+INPUTS = {
+    "running": 1,
+    "done": 0,
+    "owed": 0,
+    "error": 0xA5,
+    "cycle": 0x12345678,
+    "retired": 0x9ABCDEF0,
+    "counter": 0x0F0F0F0F,
+}
 OFFSETS = range(0, 256, 4)
 
 
@@ -42,9 +50,10 @@ async def read(ctx: Any, dut: Registers, offset: int) -> int:
     return value
 
 
-def expected_reads(program: int, length: int) -> dict[int, int]:
+def expected_reads(program: int, length: int, watchdog: int = 1 << 24) -> dict[int, int]:
     """Return what every offset reads, written down from docs/machine.md, section 5."""
     named = {0x00: 0x54424254, 0x08: 1 | 0xA5 << 8, 0x0C: program, 0x10: length, 0x14: 0x12345678, 0x18: 0x9ABCDEF0}
+    named[0x1C] = watchdog
     counters = {0x40 + 20 * unit + 4 * state: 0x0F0F0F0F for unit in range(5) for state in range(5)}
     return dict.fromkeys(OFFSETS, 0) | named | counters
 
@@ -64,13 +73,15 @@ def test_every_offset_reads_what_the_contract_says() -> None:
     simulate(dut, process)
 
 
-@pytest.mark.parametrize(("running", "done", "status"), [(0, 0, 0), (1, 0, 1), (0, 1, 2)])
-def test_status(running: int, done: int, status: int) -> None:
+@pytest.mark.parametrize(
+    ("running", "done", "owed", "status"), [(0, 0, 0, 0), (1, 0, 0, 1), (0, 1, 0, 2), (1, 0, 1, 5), (0, 1, 1, 6)]
+)
+def test_status(running: int, done: int, owed: int, status: int) -> None:
     dut = Registers()
 
     async def process(ctx: Any) -> None:
         for error in (0, 1, 4, 255):
-            drive(ctx, dut, {"running": running, "done": done, "error": error})
+            drive(ctx, dut, {"running": running, "done": done, "owed": owed, "error": error})
             assert await read(ctx, dut, 0x08) == status | error << 8
 
     simulate(dut, process)
@@ -90,7 +101,7 @@ def test_each_counter_is_selected_by_its_address() -> None:
     simulate(dut, process)
 
 
-def test_only_program_and_length_can_be_written() -> None:
+def test_only_program_length_and_watchdog_can_be_written() -> None:
     dut = Registers()
 
     async def process(ctx: Any) -> None:
@@ -100,7 +111,7 @@ def test_only_program_and_length_can_be_written() -> None:
         drive(ctx, dut, {"running": 1})
         for offset in OFFSETS:
             await write(ctx, dut, offset, 0x12345678)
-        for offset, value in expected_reads(0xFFFFFFFE, 0xFFFFFFFE).items():
+        for offset, value in expected_reads(0xFFFFFFFE, 0xFFFFFFFE, 0xFFFFFFFE).items():
             assert await read(ctx, dut, offset) == value, hex(offset)
 
     simulate(dut, process)
@@ -180,7 +191,7 @@ def test_the_table_of_the_contract_has_these_offsets() -> None:
     text = (ROOT / "docs" / "machine.md").read_text().split("## 5. Registers")[1]
     rows = re.findall(r"^\| (0x[0-9A-F]{2}) \| (\w+) \|", text, re.MULTILINE)
     table = {name: int(offset, 16) for offset, name in rows}
-    names = ("ID", "CONTROL", "STATUS", "PROGRAM", "LENGTH", "CYCLES", "RETIRED")
+    names = ("ID", "CONTROL", "STATUS", "PROGRAM", "LENGTH", "CYCLES", "RETIRED", "WATCHDOG")
     assert table == {name: getattr(registers, name) for name in names}
     assert re.search(r"^\| 0x40 \+ 20\*u \+ 4\*s \| COUNTERS \| R \|", text, re.MULTILINE)
     assert (COUNTERS, COUNTER_COUNT, ADDRESS_BITS) == (0x40, 25, 32)

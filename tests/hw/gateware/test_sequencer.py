@@ -90,6 +90,63 @@ def test_an_error_waits_for_quiet_and_a_new_start_clears_it(cause: str, code: Er
     simulate(dut, process)
 
 
+@pytest.mark.parametrize("patience", [1, 2, 7])
+def test_the_watchdog_ends_a_run_without_progress(patience: int) -> None:
+    dut = Sequencer()
+
+    async def process(ctx: Any) -> None:
+        ctx.set(dut.watchdog, patience)
+        ctx.set(dut.progress, 1)
+        await start(ctx, dut)
+        ctx.set(dut.quiet, 0)
+        for _ in range(3):
+            ctx.set(dut.progress, 0)
+            for _ in range(patience - 1):
+                await ctx.tick()
+            ctx.set(dut.progress, 1)
+            await ctx.tick()
+            assert (ctx.get(dut.running), ctx.get(dut.done)) == (1, 0), "one cycle of progress begins the count anew"
+        ctx.set(dut.progress, 0)
+        await ctx.tick().repeat(patience)
+        assert (ctx.get(dut.hold), ctx.get(dut.running), ctx.get(dut.done)) == (1, 0, 1)
+        assert ctx.get(dut.error) == ErrorCode.WATCHDOG
+        ctx.set(dut.start, 1)
+        assert not ctx.get(dut.clear), "a start waits until the memory has answered"
+        await ctx.tick()
+        ctx.set(dut.progress, 1)
+        await start(ctx, dut)
+        assert ctx.get(dut.error) == ErrorCode.NONE
+
+    simulate(dut, process)
+
+
+def test_the_watchdog_ends_the_wait_for_quiet_and_leaves_the_error_alone() -> None:
+    dut = Sequencer()
+
+    async def process(ctx: Any) -> None:
+        ctx.set(dut.watchdog, 5)
+        await start(ctx, dut)
+        ctx.set(dut.quiet, 0)
+        ctx.set(dut.read_error, 1)
+        await ctx.tick()
+        ctx.set(dut.read_error, 0)
+        await ctx.tick().repeat(5)
+        assert (ctx.get(dut.running), ctx.get(dut.done), ctx.get(dut.error)) == (0, 1, ErrorCode.READ_ERROR)
+
+    simulate(dut, process)
+
+
+def test_a_watchdog_of_0_waits_for_ever() -> None:
+    dut = Sequencer()
+
+    async def process(ctx: Any) -> None:
+        await start(ctx, dut)
+        await ctx.tick().repeat(300)
+        assert (ctx.get(dut.running), ctx.get(dut.error)) == (1, ErrorCode.NONE)
+
+    simulate(dut, process)
+
+
 def test_halt_waits_for_what_is_in_flight_and_total_is_its_cycle_plus_one() -> None:
     dut = Sequencer()
 
