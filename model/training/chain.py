@@ -70,9 +70,12 @@ def _step(where: str, entry: Any, before: list[Step], taught: bool) -> Step:
     if name.startswith((LABELS, MEMBER)):
         refuse(f"{where}.name", f"a name that does not begin with {LABELS} or {MEMBER}", repr(name))
     precision = _precision(f"{where}.precision", values.get("precision"))
-    start = require_choice(f"{where}.start", values.get("start", (names or [FRESH])[-1]), (FRESH, *names))
+    starts = (FRESH, *([TEACHER] if taught else []), *names)
+    start = require_choice(f"{where}.start", values.get("start", (names or [FRESH])[-1]), starts)
     split = require_flag(f"{where}.split", values.get("split", False))
     require(not split or precision.weights == 1, f"{where}.split", "false unless weights have 1 bit", split)
+    whole = "false for a step that starts from the teacher"
+    require(not split or start != TEACHER, f"{where}.split", whole, split)
     for origin in (step for step in before if step.name == start):
         check_split_start(f"{where}.start", split, origin)
     teachers = (NONE, *([TEACHER] if taught else []), *names)

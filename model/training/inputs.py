@@ -15,11 +15,13 @@ from model.data.dataset import Dataset, what_is_missing
 from model.data.wordpiece import Tokenizer, adapted_tokenizer, load_tokenizer, train_tokenizer
 from model.encoder import EncoderConfig
 from model.huggingface import load_config, packaged_teacher
+from model.training.chain import TEACHER
 from model.training.checks import TrainingError
 from model.training.data_recipe import TEACHERS, DataRecipe
 from model.training.pool import whole_words
 from model.training.recipe import Recipe, TeacherRecipe
 from model.training.run import TOKENIZER, RunFolder
+from model.training.starts import check_teacher_start
 from model.vote import check_labels
 
 PACKAGED = "packaged"
@@ -43,7 +45,12 @@ def read_inputs(recipe: Recipe, folder: Path, glue: Path | None = None) -> Input
         return Inputs(dataset, _tokenizer(recipe.data, dataset, folder, None))
     source = teacher_folder(recipe.teacher)
     own = load_tokenizer(_tokenizer_file(source))
-    _check_teacher(recipe.teacher, load_config(source), own, dataset)
+    config = load_config(source)
+    _check_teacher(recipe.teacher, config, own, dataset)
+    for step in recipe.chain:
+        if step.start == TEACHER:
+            shape = recipe.shape_of(step.precision, recipe.data.vocabulary, len(dataset.task.labels) or 1)
+            check_teacher_start(shape, config)
     if recipe.data.jumble and not whole_words(own):
         what = "must be 0 for a teacher whose tokenizer has no word of three letters or more"
         raise TrainingError(f"data.jumble: {what}, not {recipe.data.jumble}")

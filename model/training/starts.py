@@ -1,13 +1,20 @@
-"""Where a student's weights come from: a fresh seed, the teacher's word vectors, or an earlier student."""
+"""Where a student's weights come from: a fresh seed, the teacher's word vectors or layers, or an earlier student."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from model.checks import require
 from model.data.wordpiece import Tokenizer
+from model.encoder import Classifier, EncoderConfig
+from model.expression import ACTIVATIONS
 from model.member import Member
+from model.shape import Shape
 from model.splitting import split_member
 from model.training.corpus import Corpus, Floats
 
@@ -54,6 +61,60 @@ def start_from_student(student: Member, other: Member) -> None:
         if name in own and own[name].shape == tensor.shape and name not in changed
     }
     student.load_state_dict(own | copied)
+
+
+def check_teacher_start(shape: Shape, config: EncoderConfig) -> None:
+    """Refuse a shape that cannot start from an encoder's own layers; the line names the key of the recipe."""
+    for key in ("hidden", "heads"):
+        wanted, found = getattr(config, key), getattr(shape, key)
+        require(found == wanted, f"shape.{key}", f"{wanted}, the teacher's, to start from it", found)
+    most, layers = config.layers, len(shape.ffn)
+    require(layers <= most, "shape.layers", f"at most {most}, the teacher's, to start from it", layers)
+    forms = [f"linear2({name}(linear1(x)))" for name in ACTIVATIONS]
+    for block in shape.ffn:
+        expected = "of one block linear2(a(linear1(x))), a an activation, to start from the teacher"
+        form = f"{block.stack} of {block.expression}"
+        require(block.stack == 1 and str(block.tree) in forms, "shape.ffn", expected, form)
+        wide = config.intermediate
+        require(block.width == wide, "shape.ffn.width", f"{wide}, the teacher's, to start from it", block.width)
+
+
+@torch.no_grad()
+def start_from_teacher(student: Member, teacher: Classifier, pieces: Sequence[Sequence[int]]) -> None:
+    """Copy the teacher's embedding and layers, and its head where both pool alike.
+
+    A student with fewer layers has every k-th, the last one always. `pieces` are the teacher's pieces of each of the
+    student's; their mean is where the student's word begins.
+    """
+    encoder, shape = teacher.encoder, student.shape
+    check_teacher_start(shape, encoder.config)
+    vectors, own = encoder.embeddings, student.embedding
+    own.words.weight.copy_(torch.stack([vectors.vocabulary.weight[list(part)].mean(0) for part in pieces]))
+    for mine, theirs in ((own.positions, vectors.positions), (own.types, vectors.types)):
+        count = min(len(mine), len(theirs.weight))
+        mine[:count] = theirs.weight[:count]
+    _copy(own.norm, vectors.norm)
+    kept = [(place + 1) * len(encoder.layers) // len(student.layers) - 1 for place in range(len(student.layers))]
+    for place, layer in zip(kept, student.layers, strict=True):
+        _copy_layer(layer, encoder.layers[place])
+    if shape.pooling == teacher.pooling and shape.pooler == (teacher.pooling == "first"):
+        if shape.pooler:
+            _copy(student.pooler, encoder.pooler)
+        _copy(student.classifier, teacher.head)
+
+
+def _copy_layer(layer: Any, theirs: Any) -> None:
+    for name in ("query", "key", "value", "output"):
+        _copy(getattr(layer.attention, name), getattr(theirs.attention, name))
+    _copy(layer.attention_norm, theirs.attention_norm)
+    _copy(layer.ffn[0].linear1, theirs.up)
+    _copy(layer.ffn[0].linear2, theirs.down)
+    _copy(layer.ffn_norms[0], theirs.output_norm)
+
+
+def _copy(mine: Any, theirs: Any) -> None:
+    mine.weight.copy_(theirs.weight)
+    mine.bias.copy_(theirs.bias)
 
 
 def _alphas_to_set(student: Member, other: Member) -> set[str]:

@@ -23,7 +23,7 @@ from model.training.recipe import Recipe
 from model.training.runner import Runner
 from model.training.scoring import score_logits
 from model.training.stage import Sampling, Stage, predict, stage_seed
-from model.training.starts import start_from_student, word_vectors
+from model.training.starts import piece_corpus, start_from_student, start_from_teacher, word_vectors
 from model.training.store import Facts
 from model.training.teacher import Teacher, ask_teacher, read_pieces
 
@@ -74,7 +74,9 @@ class Students:
         """Train one step of the chain, or read what it gave before."""
         seed = stage_seed(self.recipe.seed, step.name)
         member = self.fresh(step.precision, seed, step.plan, split=step.split)
-        if step.start != FRESH:
+        if step.start == TEACHER:
+            self._start_from_teacher(member)
+        elif step.start != FRESH:
             start_from_student(member, self.made[step.start])
         self.train_member(step.name, member, step.plan, step.teacher, seed)
         self.made[step.name] = member
@@ -90,6 +92,12 @@ class Students:
         if self.words is not None:
             member.embedding.words.weight.data.copy_(torch.from_numpy(self.words))
         return member
+
+    def _start_from_teacher(self, member: Member) -> None:
+        if self.teacher is None:
+            raise TypeError("teacher must be there for a step that starts from it, not None")
+        corpus = piece_corpus(self.tokenizer, self.teacher.tokenizer, self.teacher.recipe.limit)
+        start_from_teacher(member, self.teacher.classifier, [ids[1:-1].tolist() or ids.tolist() for ids in corpus.ids])
 
     @cached_property
     def words(self) -> Floats | None:

@@ -64,6 +64,13 @@ class TestInputs:
         expected = f"a tokenizer of at most {count} pieces, as the encoder has, not {count + 1}"
         assert message == f"teacher.source: must have {expected}"
 
+    def test_a_step_that_cannot_start_from_the_teacher(
+        self, taught: dict[str, Any], tmp_path: Path, refused: Refused
+    ) -> None:
+        taught["chain"][0]["start"] = "teacher"
+        message = refused(NetworkError, read_inputs, Recipe.from_dict(taught), tmp_path)
+        assert message == "shape.hidden: must be 24, the teacher's, to start from it, not 16"
+
     def test_a_teacher_without_words(
         self, taught: dict[str, Any], teacher_folder: Path, tmp_path: Path, refused: Refused
     ) -> None:

@@ -213,6 +213,7 @@ WRONG: list[tuple[tuple[Any, ...], Any, str]] = [
         f"chain[0].precision.projection: must be 1, 2, 4 or 8 in the last step, not 32{LAST}",
     ),
     (("chain", 0, "start"), "flot", "chain[0].start: must be one of fresh, not 'flot'"),
+    (("chain", 0, "start"), "teacher", "chain[0].start: must be one of fresh, not 'teacher'"),
     (("chain", 0, "teacher"), "teacher", "chain[0].teacher: must be one of none, not 'teacher'"),
     (("chain", 0, "losses"), {"logits": 1}, "chain[0].losses: must be of label alone without a teacher, not logits"),
     (("chain", 0, "split"), 1, "chain[0].split: must be true or false, not 1"),
@@ -307,8 +308,12 @@ WRONG_TAUGHT: list[tuple[tuple[Any, ...], Any, str]] = [
         "float",
         "chain[1].name: must be a new name, not 'float'; teacher, fresh, none, together, warm, float",
     ),
-    (("chain", 1, "start"), "one", "chain[1].start: must be one of fresh, float, not 'one'"),
-    (("chain", 1, "start"), "folat", "chain[1].start: must be one of fresh, float, not 'folat'; did you mean 'float'?"),
+    (("chain", 1, "start"), "one", "chain[1].start: must be one of fresh, teacher, float, not 'one'"),
+    (
+        ("chain", 1, "start"),
+        "folat",
+        "chain[1].start: must be one of fresh, teacher, float, not 'folat'; did you mean 'float'?",
+    ),
     (("chain", 1, "teacher"), "two", "chain[1].teacher: must be one of none, teacher, float, not 'two'"),
     (
         ("chain", 0, "losses"),

@@ -4,10 +4,19 @@ import numpy as np
 import pytest
 import torch
 
+from model.checks import NetworkError
 from model.data.wordpiece import Tokenizer, train_tokenizer
+from model.encoder import Classifier, EncoderConfig
+from model.expression import FeedForward
 from model.member import Member
 from model.shape import Precision, Shape
-from model.training.starts import piece_corpus, start_from_student, word_vectors
+from model.training.starts import (
+    check_teacher_start,
+    piece_corpus,
+    start_from_student,
+    start_from_teacher,
+    word_vectors,
+)
 
 ALPHABET = "a b c d e f g h i j k l m n o p q r s t u v w x y z abcdefghijklmnopqrstuvwxyz "
 
@@ -121,3 +130,71 @@ class TestWordsFromTeacher:
             given = pooled - pooled.mean(0)
             scale = np.linalg.norm(words) / np.linalg.norm(given)
             assert np.allclose(words @ words.T, scale**2 * given @ given.T, atol=1e-5)
+
+
+class TestFromTeacher:
+    """A student of full precision with all of the teacher's layers is the teacher."""
+
+    CONFIG = EncoderConfig(40, 16, 6, 2, 48, positions=12)
+    GELU = FeedForward("linear2(gelu(linear1(x)))", width=48)
+
+    def teacher(self, pooling: str) -> Classifier:
+        made = Classifier(self.CONFIG, 2, pooling, 3).eval()  # type: ignore[arg-type]
+        generator = torch.Generator().manual_seed(5)
+        with torch.no_grad():
+            for value in made.parameters():
+                value.add_(0.3 * torch.randn(value.shape, generator=generator))
+        return made
+
+    def student(self, layers: int, pooling: str, *, pooler: bool, precision: str = "32-32-32") -> Member:
+        more = {"ffn": (self.GELU,) * layers, "pooling": pooling, "pooler": pooler, "types": 2}
+        return member(precision, layers=layers, **more).eval()
+
+    @pytest.mark.parametrize("pooling", ["first", "mean"])
+    def test_all_layers_give_the_teacher(self, pooling: str) -> None:
+        teacher, student = self.teacher(pooling), self.student(6, pooling, pooler=pooling == "first")
+        start_from_teacher(student, teacher, [[index] for index in range(40)])
+        generator = torch.Generator().manual_seed(7)
+        ids, types = (torch.randint(0, high, (5, 8), generator=generator) for high in (40, 2))
+        mask = torch.arange(8) < torch.tensor([[8], [3], [5], [1], [7]])
+        found, wanted = student(ids, mask, types), teacher(ids, mask, types)
+        assert torch.allclose(found.logits, wanted.logits, atol=1e-5)
+        for mine, theirs in zip(found.hidden, wanted.hidden, strict=True):
+            assert torch.allclose(mine[mask], theirs[mask], atol=1e-5)
+
+    @pytest.mark.parametrize(("layers", "kept"), [(1, [5]), (2, [2, 5]), (3, [1, 3, 5]), (4, [0, 2, 3, 5])])
+    def test_fewer_layers_are_chosen_evenly(self, layers: int, kept: list[int]) -> None:
+        teacher, student = self.teacher("mean"), self.student(layers, "mean", pooler=False, precision="1-1-1")
+        start_from_teacher(student, teacher, [[index] for index in range(40)])
+        for place, layer in zip(kept, student.layers, strict=True):
+            assert torch.equal(layer.get_parameter("ffn.0.linear1.weight"), teacher.encoder.layers[place].up.weight)
+
+    def test_a_word_is_the_mean_of_the_teachers_pieces(self) -> None:
+        teacher, student = self.teacher("mean"), self.student(2, "mean", pooler=False)
+        start_from_teacher(student, teacher, [[1, 2, 4], *([index] for index in range(39))])
+        rows = teacher.encoder.embeddings.vocabulary.weight
+        assert torch.allclose(student.embedding.words.weight[0], rows[[1, 2, 4]].mean(0))
+        assert torch.equal(student.embedding.words.weight[39], rows[38])
+
+    def test_the_head_is_left_out_where_the_pooling_differs(self) -> None:
+        teacher, student = self.teacher("mean"), self.student(2, "first", pooler=True)
+        before = student.classifier.weight.clone()
+        start_from_teacher(student, teacher, [[index] for index in range(40)])
+        assert torch.equal(student.classifier.weight, before)
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"hidden": 8}, "shape.hidden: must be 16, the teacher's, to start from it, not 8"),
+            ({"heads": 4}, "shape.heads: must be 2, the teacher's, to start from it, not 4"),
+            ({"ffn": (GELU,) * 7, "layers": 7}, "shape.layers: must be at most 6, the teacher's"),
+            ({"ffn": (FeedForward(width=32),) * 2}, "shape.ffn.width: must be 48, the teacher's"),
+            ({"ffn": (FeedForward(width=48, stack=2),) * 2}, "shape.ffn: must be of one block"),
+            ({"ffn": (FeedForward("linear2(add(linear1(x), x))", width=48),) * 2}, "shape.ffn: must be of one block"),
+        ],
+    )
+    def test_another_shape_is_refused(self, changes: dict[str, object], message: str) -> None:
+        sizes = {"layers": 2, "hidden": 16, "heads": 2, "ffn": (self.GELU,) * 2}
+        with pytest.raises(NetworkError) as caught:
+            check_teacher_start(Shape(40, 2, **{**sizes, **changes}), self.CONFIG)  # type: ignore[arg-type]
+        assert str(caught.value).startswith(message)

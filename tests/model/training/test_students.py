@@ -124,6 +124,25 @@ class TestChain:
         mask = torch.ones_like(ids, dtype=torch.bool)
         assert torch.equal(one(ids, mask).logits, two(ids, mask).logits)
 
+    def test_a_step_starts_from_the_teachers_own_layers(
+        self, taught: dict[str, Any], students: Make, seen: Seen
+    ) -> None:
+        form = {"expression": "linear2(gelu(linear1(x)))", "width": 32}
+        taught["shape"] = {"layers": 1, "hidden": 24, "heads": 2, "ffn": form, "pooling": "mean", "pooler": False}
+        taught["data"]["pieces"] = "teacher"
+        taught["teacher"] |= {"pooling": "mean"}
+        taught["chain"][0] |= {"start": "teacher", "precision": "32-32-32"}
+        made = students(taught)
+        assert made.teacher is not None
+        classifier, member = made.teacher.classifier, made.run_step(made.recipe.chain[0])
+        text = [made.dataset.train.texts[0]]
+        (mine,), (theirs,) = (tokenizer.encode(text).ids for tokenizer in (made.tokenizer, made.teacher.tokenizer))
+        outputs = [
+            module.eval()(torch.from_numpy(ids).long()[None], torch.ones(1, len(ids), dtype=torch.bool)).logits
+            for module, ids in ((member, mine), (classifier, theirs))
+        ]
+        assert torch.allclose(*outputs, atol=1e-5)
+
 
 class TestTeaching:
     def test_an_earlier_student_is_asked_once(
