@@ -173,9 +173,9 @@ def _estimate(geometry: Geometry, costs: _Costs, tiling: Tiling, cuts: Cuts) -> 
     rest = before + work - done + loaded.serial_activations * activations + loaded.serial_weights * weights
     stored = _stored_row(geometry, costs, cuts)
     reads = activations + weights + instructions * costs.fetch_reads
-    slowest = max(rest, reads, instructions * costs.fetch, geometry.tokens * stored)
+    slowest = max(rest, reads, instructions * costs.fetch, geometry.rows * stored)
     step, last = tiling.step_groups, cuts.panels[-1][1] - cuts.panels[-1][0]
-    store = min(step * geometry.accelerator.rows, geometry.tokens) * stored / len(cuts.chunks)
+    store = min(step * geometry.accelerator.rows, geometry.rows) * stored / len(cuts.chunks)
     behind = (cuts.blocks[-1][1] - cuts.blocks[-1][0] - 1) * (store - step * last * costs.tile)
     return Candidate(int(slowest + store + max(0, behind)), instructions, tiling)
 

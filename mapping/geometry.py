@@ -19,19 +19,20 @@ def ceil_div(value: int, by: int) -> int:
 
 @dataclass(frozen=True)
 class Geometry:
-    """A layer of `tokens` x `inputs` x `outputs` on an accelerator. Sizes are derived once and never typed again.
+    """A layer of `rows` x `inputs` x `outputs` on an accelerator. Sizes are derived once and never typed again.
 
-    A *row group* is `rows` tokens, a *column group* `columns` output channels: one tile of the array has one of each.
+    A *row group* is as many rows as the array has, a *column group* as many output channels as it has columns: a tile
+    of the array has one of each.
     """
 
     accelerator: Accelerator
-    tokens: int
+    rows: int
     inputs: int
     outputs: int
     unsigned: bool
 
     def __post_init__(self) -> None:
-        for name in ("tokens", "inputs", "outputs"):
+        for name in ("rows", "inputs", "outputs"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise MappingError(f"layer: {name} must be an integer of at least 1, not {value!r}")
@@ -47,8 +48,8 @@ class Geometry:
 
     @cached_property
     def row_groups(self) -> int:
-        """Row groups of the layer, the last one partial where tokens do not divide."""
-        return ceil_div(self.tokens, self.accelerator.rows)
+        """Row groups of the layer, the last one partial where rows do not divide."""
+        return ceil_div(self.rows, self.accelerator.rows)
 
     @cached_property
     def column_groups(self) -> int:
@@ -97,6 +98,6 @@ class Geometry:
         """Bytes of the thresholds of one column group in memory."""
         return self.accelerator.threshold_line_bits // 8
 
-    def tokens_in(self, start: int, stop: int) -> int:
-        """Return the number of tokens in the row groups from start up to stop."""
-        return min(stop * self.accelerator.rows, self.tokens) - start * self.accelerator.rows
+    def rows_in(self, start: int, stop: int) -> int:
+        """Return the number of rows in the row groups from start up to stop."""
+        return min(stop * self.accelerator.rows, self.rows) - start * self.accelerator.rows

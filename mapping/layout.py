@@ -4,10 +4,10 @@ Every row starts at a beat and is padded with zeros to whole buffer lines:
 
 | region | one row | rows |
 |---|---|---|
-| activations | the K bits of a token | tokens |
+| activations | the K bits of a row | rows |
 | weights | the K bits of an output channel | outputs, padded with zero rows to whole column groups |
 | thresholds | the entries of a column group; padding never fires | column groups |
-| outputs | the N bits of a token, written by the program | tokens |
+| outputs | the N bits of a row, written by the program | rows |
 | program | the instructions | |
 """
 
@@ -49,10 +49,10 @@ def place(geometry: Geometry) -> Layout:
     """Give every region of a layer its address."""
     columns = geometry.column_groups * geometry.accelerator.columns
     sizes = (
-        ("activations", geometry.tokens * geometry.row_bytes, "read"),
+        ("activations", geometry.rows * geometry.row_bytes, "read"),
         ("weights", columns * geometry.row_bytes, "read"),
         ("thresholds", geometry.column_groups * geometry.threshold_line_bytes, "read"),
-        ("outputs", geometry.tokens * geometry.output_row_bytes, "write"),
+        ("outputs", geometry.rows * geometry.output_row_bytes, "write"),
     )
     regions, address = [], 0
     for name, size, access in sizes:
@@ -82,10 +82,10 @@ def assemble(
 
 
 def read_outputs(layout: Layout, memory: bytes | bytearray | np.ndarray) -> np.ndarray:
-    """Return the output bits as uint8 [tokens, outputs] from the memory after the run."""
+    """Return the output bits as uint8 [rows, outputs] from the memory after the run."""
     region, geometry = layout.outputs, layout.geometry
     data = np.frombuffer(bytes(memory[region.address : region.end]), np.uint8)
-    rows = data.reshape(geometry.tokens, geometry.output_row_bytes)
+    rows = data.reshape(geometry.rows, geometry.output_row_bytes)
     return np.unpackbits(rows, axis=1, count=geometry.outputs, bitorder="little")
 
 
@@ -107,14 +107,14 @@ def threshold_rows(accelerator: Accelerator, thresholds: np.ndarray, polarity: n
 
 
 def _activation_rows(geometry: Geometry, activations: np.ndarray) -> np.ndarray:
-    expected = (geometry.tokens, geometry.inputs)
+    expected = (geometry.rows, geometry.inputs)
     if activations.shape != expected or activations.dtype != np.uint8:
         raise MappingError(
             f"activations must be uint8 {list(expected)}, not {activations.dtype} {list(activations.shape)}"
         )
     if activations.max(initial=0) > 1:
         raise MappingError(f"activations must be bits (0 or 1), not {activations.max()}")
-    return _padded(np.packbits(activations, axis=1, bitorder="little"), geometry.tokens, geometry.row_bytes)
+    return _padded(np.packbits(activations, axis=1, bitorder="little"), geometry.rows, geometry.row_bytes)
 
 
 def _weight_rows(geometry: Geometry, layer: BinaryLayer) -> np.ndarray:
@@ -133,4 +133,4 @@ def _aligned(address: int) -> int:
 
 def _check_size(size: int) -> None:
     if size > MAX_IMAGE_BYTES:
-        raise MappingError(f"layer: image must be at most {MAX_IMAGE_BYTES} bytes, not {size}; map fewer tokens")
+        raise MappingError(f"layer: image must be at most {MAX_IMAGE_BYTES} bytes, not {size}; map fewer rows")

@@ -42,7 +42,7 @@ class MappedLayer:
     @property
     def shape(self) -> tuple[int, int]:
         """Tokens and outputs of the result."""
-        return self.layout.geometry.tokens, self.layout.geometry.outputs
+        return self.layout.geometry.rows, self.layout.geometry.outputs
 
     @property
     def utilisation(self) -> float:
@@ -69,14 +69,14 @@ def map_layer(
     profile: MemoryProfile | None = None,
     tiling: Tiling | None = None,
 ) -> MappedLayer:
-    """Return a checked program that computes a layer on activation bits, uint8 [tokens, inputs].
+    """Return a checked program that computes a layer on activation bits, uint8 [rows, inputs].
 
     Without a tiling, the one with the fewest cycles under the memory profile is searched for; equal arguments give
     equal bytes. Raises MappingError where the layer does not fit the accelerator.
     """
     if activations.ndim != 2 or activations.shape[1] != layer.inputs:
         raise MappingError(
-            f"activations must be [tokens, {layer.inputs}] for layer {layer.name}, not {list(activations.shape)}"
+            f"activations must be [rows, {layer.inputs}] for layer {layer.name}, not {list(activations.shape)}"
         )
     profile = profile or MemoryProfile()
     geometry = Geometry(accelerator, activations.shape[0], layer.inputs, layer.outputs, layer.input_set == "unsigned")
@@ -88,7 +88,7 @@ def map_layer(
 
 
 def outputs(mapped: MappedLayer, memory: bytes | bytearray | np.ndarray) -> np.ndarray:
-    """Return the output bits, uint8 [tokens, outputs], from the memory after the run."""
+    """Return the output bits, uint8 [rows, outputs], from the memory after the run."""
     return read_outputs(mapped.layout, memory)
 
 

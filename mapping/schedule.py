@@ -84,7 +84,7 @@ class _Emitter:
         if buffer is Buffer.WEIGHT:
             columns = self.accelerator.columns
             return _Rows(self.layout.weights, low * columns, (high - low) * columns, self.geometry.row_bytes)
-        count = self.geometry.tokens_in(low, high)
+        count = self.geometry.rows_in(low, high)
         return _Rows(self.layout.activations, low * self.accelerator.rows, count, self.geometry.row_bytes)
 
     def _moved(self, rows: _Rows, skipped: int, row_beats: int) -> dict[str, int]:
@@ -118,7 +118,7 @@ class _Emitter:
             "weight_line": step.weight_line,
             "words": words,
             "pad": self.geometry.pad if low == 0 else 0,
-            "rows": self.geometry.tokens_in(*step.rows),
+            "rows": self.geometry.rows_in(*step.rows),
             "column_groups": column_groups,
             "activation_stride": high - low if row_groups > 1 else 0,
             "weight_stride": high - low if column_groups > 1 else 0,
@@ -137,7 +137,7 @@ class _Emitter:
             "output_line": step.output_line,
             "output_group": group,
             "output_stride": lines if row_groups > 1 else 0,
-            "rows": self.geometry.tokens_in(*step.rows),
+            "rows": self.geometry.rows_in(*step.rows),
             "column_groups": column_groups,
         }
         per_line = self.accelerator.output_line_groups
@@ -147,7 +147,7 @@ class _Emitter:
         self.builder.add(Opcode.BINARIZE, operands, (read,), (Access("output", low, high),))
 
     def _store(self, step: Step) -> None:
-        start, count = step.rows[0] * self.accelerator.rows, self.geometry.tokens_in(*step.rows)
+        start, count = step.rows[0] * self.accelerator.rows, self.geometry.rows_in(*step.rows)
         rows = _Rows(self.layout.outputs, start, count, self.geometry.output_row_bytes)
         lines = self.chunk_lines[step.chunk]
         skipped = self.cuts.columns_of(self.cuts.chunks[step.chunk])[0] // self.accelerator.output_line_groups

@@ -23,7 +23,7 @@ def test_sizes_of_an_odd_layer() -> None:
     geometry = Geometry(Accelerator(rows=4, columns=4, word_bits=16, port_bits=32), 9, 65, 33, False)
     assert (geometry.row_groups, geometry.column_groups, geometry.words, geometry.lines) == (3, 9, 5, 3)
     assert (geometry.pad, geometry.row_bytes, geometry.output_lines, geometry.output_row_bytes) == (15, 12, 2, 8)
-    assert [geometry.tokens_in(*span) for span in ((0, 1), (0, 3), (2, 3))] == [4, 9, 1]
+    assert [geometry.rows_in(*span) for span in ((0, 1), (0, 3), (2, 3))] == [4, 9, 1]
 
 
 def test_the_unsigned_set_has_no_pad() -> None:
@@ -51,9 +51,9 @@ def test_the_named_width_is_enough_and_one_less_is_not(refused: Callable[..., st
         refused(MappingError, Geometry, Accelerator(sum_bits=need - 1, word_bits=1), 1, inputs, 1, False)
 
 
-@pytest.mark.parametrize("name", ["tokens", "inputs", "outputs"])
+@pytest.mark.parametrize("name", ["rows", "inputs", "outputs"])
 @pytest.mark.parametrize("value", [0, -1, True, 1.0])
 def test_a_size_that_is_no_count_is_refused(name: str, value: Any, refused: Callable[..., str]) -> None:
-    sizes = {"tokens": 1, "inputs": 1, "outputs": 1} | {name: value}
+    sizes = {"rows": 1, "inputs": 1, "outputs": 1} | {name: value}
     message = refused(MappingError, lambda: Geometry(Accelerator(), **sizes, unsigned=False))
     assert message == f"layer: {name} must be an integer of at least 1, not {value!r}"

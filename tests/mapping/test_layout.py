@@ -103,7 +103,7 @@ def test_activations_that_are_not_bits_are_refused(refused: Callable[..., str]) 
 def test_a_memory_that_is_too_large_is_refused(refused: Callable[..., str]) -> None:
     message = refused(MappingError, place, Geometry(ACCELERATOR, 1 << 26, 256, 1, False))
     assert message.startswith("layer: image must be at most 1073741824 bytes, not ")
-    assert message.endswith("; map fewer tokens")
+    assert message.endswith("; map fewer rows")
 
 
 def test_weights_keep_the_order_of_channels() -> None:

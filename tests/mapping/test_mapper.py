@@ -51,7 +51,7 @@ DISTANT = MemoryProfile(latency=60, write_latency=60)
 
 
 def assert_maps(chosen: Accelerator, shape: tuple[int, int, int], input_set: str = "signed", seed: int = 0) -> None:
-    """Map a layer of tokens x inputs x outputs, execute it and compare; the timing is that of the program."""
+    """Map a layer of rows x inputs x outputs, execute it and compare; the timing is that of the program."""
     layer, activations = layer_and_activations(seed, *shape, input_set)
     mapped = map_layer(chosen, layer, activations)
     assert_computes(mapped, layer, activations)
@@ -223,10 +223,10 @@ def test_a_layer_that_does_not_fit_the_sums_is_refused(refused: Callable[..., st
 def test_activations_of_another_width_are_refused(refused: Callable[..., str]) -> None:
     layer, activations = layer_and_activations(0, 2, 30, 2)
     message = refused(MappingError, map_layer, Accelerator(), layer, activations[:, :29])
-    assert message == "activations must be [tokens, 30] for layer layer, not [2, 29]"
+    assert message == "activations must be [rows, 30] for layer layer, not [2, 29]"
     assert "not [30]" in refused(MappingError, map_layer, Accelerator(), layer, activations[0])
     message = refused(MappingError, map_layer, Accelerator(), layer, activations[:0])
-    assert message == "layer: tokens must be an integer of at least 1, not 0"
+    assert message == "layer: rows must be an integer of at least 1, not 0"
 
 
 def test_a_tiling_that_does_not_fit_is_refused(refused: Callable[..., str]) -> None:
