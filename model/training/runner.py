@@ -17,8 +17,9 @@ from model.training.corpus import Corpus
 from model.training.facts import corpus_digest, module_facts
 from model.training.losses import TOTAL
 from model.training.progress import Progress, Silence
+from model.training.reading import Reading
 from model.training.run import RunFolder
-from model.training.stage import Stage, outputs
+from model.training.stage import Stage
 from model.training.store import Facts, Store
 
 SAVE_EVERY = 20.0
@@ -44,6 +45,7 @@ class Runner:
     draw: Callable[[], None] | None = None
     store: Store | None = None
     _drawn: float = field(default_factory=time.monotonic)
+    _before: float = 0.0  # seconds that a killed run spent on what is computed
 
     def train(self, stage: Stage) -> None:
         """Train a stage from where it is to its end; of a finished one, take the weights."""
@@ -76,9 +78,10 @@ class Runner:
             known = None if facts is None else self._facts(facts)
             found = self._shared(name, known)
             if found is None:
-                began = time.process_time()
+                began, self._before = time.process_time(), 0.0
                 found = Checkpoint({key: torch.from_numpy(array) for key, array in make().items()}, {"stage": name})
-                self._finish(name, found, time.process_time() - began, known)
+                self._finish(name, found, self._before + time.process_time() - began, known)
+                self.folder.drop_checkpoints()
         if missing := sorted({*names} - {*found.tensors}):
             where = self.folder.stage_path(name)
             raise CheckpointError(f"{where}: must hold {missing[0]}, not {', '.join(found.tensors)}; delete it")
@@ -91,13 +94,25 @@ class Runner:
     def outputs(
         self, what: str, module: nn.Module, corpus: Corpus, names: Sequence[str], *, bfloat16: bool = False
     ) -> Arrays:
-        """Return some outputs of a module for a corpus, telling how it goes."""
-        self.progress.begin(what, len(corpus))
-        found = outputs(
-            module, corpus, names, self.device, bfloat16=bfloat16, hear=lambda done: self.progress.advance(done, {})
-        )
+        """Return some outputs of a module for a corpus, telling how it goes; a killed run goes on where it was."""
+        reading = Reading(module, corpus, names, self.device, bfloat16=bfloat16)
+        saved, note = self.folder.load(what, reading.check_fit)
+        if note:
+            self.progress.say(note)
+        if saved is not None:
+            reading.restore(saved)
+            self._before += reading.seconds
+        self.progress.begin(what, len(corpus), reading.sentences)
+        clock, spent, began = _Clock(self.save_every), reading.seconds, time.process_time()
+        while not reading.finished:
+            reading.step()
+            self.progress.advance(reading.sentences, {})
+            if clock.is_due() and not reading.finished:
+                reading.seconds = spent + time.process_time() - began
+                with clock:
+                    self.folder.save(reading.checkpoint(what))
         self.progress.end()
-        return found
+        return reading.rows
 
     def _facts(self, make: MakeFacts) -> Facts | None:
         return None if self.store is None else make()

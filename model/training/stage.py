@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model.checks import show
-from model.data.batches import length_batches, ordered_batches
+from model.data.batches import length_batches
 from model.training.checkpoint import Checkpoint, CheckpointError, check_state, load_into
 from model.training.checks import TrainingError
 from model.training.corpus import Batch, Corpus, make_batch, make_dropped_batch
 from model.training.losses import TOTAL, Loss
 from model.training.optimizer import Optimizer
 from model.training.plan import StagePlan
+from model.training.reading import Reading
 
-EVALUATION_BATCH = 128
 LOGS = 50
 _MEMORY = 0.9
 Indices = NDArray[np.int64]
@@ -228,7 +228,6 @@ def predict(
     return outputs(module, corpus, ("logits",), device, bfloat16=bfloat16, hear=hear)["logits"]
 
 
-@torch.no_grad()
 def outputs(
     module: nn.Module,
     corpus: Corpus,
@@ -239,17 +238,9 @@ def outputs(
     hear: Callable[[int], None] | None = None,
 ) -> dict[str, NDArray[np.float32]]:
     """Return some outputs of a module, each [sentences, ...], for a corpus in its own order."""
-    module.eval()
-    rows: dict[str, NDArray[np.float32]] = {}
-    done = 0
-    for index in ordered_batches(corpus.lengths, EVALUATION_BATCH):
-        batch = make_batch(corpus, index, device)
-        with torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=bfloat16):
-            found = module(batch.ids, batch.mask, batch.types)
-        for name in names:
-            values = getattr(found, name).float().cpu().numpy()
-            rows.setdefault(name, np.empty((len(corpus), *values.shape[1:]), np.float32))[index] = values
-        done += len(index)
+    reading = Reading(module, corpus, names, device, bfloat16=bfloat16)
+    while not reading.finished:
+        reading.step()
         if hear is not None:
-            hear(done)
-    return rows
+            hear(reading.sentences)
+    return reading.rows
