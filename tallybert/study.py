@@ -97,7 +97,8 @@ class _Inputs:
     """What the runs read: looked at before anything is written, and once for all runs that read the same."""
 
     def __init__(self, wanted: Study, path: Path, glue: Path | None) -> None:
-        from model.training.inputs import read_inputs
+        from model.checks import NetworkError
+        from model.training.inputs import check_starts, read_inputs
         from model.training.study_folder import run_path
 
         self._read: dict[str, Inputs] = {}
@@ -106,6 +107,11 @@ class _Inputs:
             key = self._key(recipe)
             if key not in self._read:
                 self._read[key] = read_inputs(recipe, run_path(path, variant, wanted.seeds[0]), glue)
+            if (teacher := self._read[key].teacher_folder) is not None:
+                try:
+                    check_starts(recipe, teacher)
+                except NetworkError as error:
+                    raise NetworkError(f"variants.{variant}: {error}") from None
 
     def of(self, recipe: Recipe) -> Inputs:
         """Return what a run reads."""

@@ -71,8 +71,8 @@ class Sequencer(wiring.Component):
         ]
         self._decode(m, active, legal, halt)
         self._run(m, halt)
-        self._fail(m, active & ~legal)
         self._watch(m)
+        self._fail(m, active & ~legal)
         seen, first_seen = Signal(), Signal(32)
         with m.If(self.valid & ~seen):
             m.d.sync += [seen.eq(1), first_seen.eq(self.cycle)]
@@ -101,7 +101,8 @@ class Sequencer(wiring.Component):
         retired = sum_bits([self.retire[unit] for unit in range(TOKEN_UNIT_COUNT)])
         m.d.comb += [self.take.eq(self.push.any() | self.retire_here), idle.eq(in_flight == 0)]
         m.d.sync += in_flight.eq(in_flight + self.push.any() - retired)
-        m.d.sync += self.retired.eq(self.retired + retired + self.retire_here)
+        with m.If(self.running):
+            m.d.sync += self.retired.eq(self.retired + retired + self.retire_here)
         with m.If(self.clear):
             m.d.sync += [in_flight.eq(0), self.retired.eq(0)]
 

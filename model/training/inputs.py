@@ -45,16 +45,19 @@ def read_inputs(recipe: Recipe, folder: Path, glue: Path | None = None) -> Input
         return Inputs(dataset, _tokenizer(recipe.data, dataset, folder, None))
     source = teacher_folder(recipe.teacher)
     own = load_tokenizer(_tokenizer_file(source))
-    config = load_config(source)
-    _check_teacher(recipe.teacher, config, own, dataset)
-    for step in recipe.chain:
-        if step.start == TEACHER:
-            shape = recipe.shape_of(step.precision, recipe.data.vocabulary, len(dataset.task.labels) or 1)
-            check_teacher_start(shape, config)
+    _check_teacher(recipe.teacher, load_config(source), own, dataset)
+    check_starts(recipe, source)
     if recipe.data.jumble and not whole_words(own):
         what = "must be 0 for a teacher whose tokenizer has no word of three letters or more"
         raise TrainingError(f"data.jumble: {what}, not {recipe.data.jumble}")
     return Inputs(dataset, _tokenizer(recipe.data, dataset, folder, own), source, own)
+
+
+def check_starts(recipe: Recipe, teacher: Path) -> None:
+    """Refuse a recipe with a step that cannot start from the layers of the teacher in a folder."""
+    for step in recipe.chain:
+        if step.start == TEACHER:
+            check_teacher_start(recipe.shape_of(step.precision, recipe.data.vocabulary, 2), load_config(teacher))
 
 
 def read_data(recipe: DataRecipe, glue: Path | None = None) -> Dataset:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from model.data.batches import ordered_batches
-from model.training.checkpoint import Checkpoint, CheckpointError
+from model.training.checkpoint import Checkpoint
 from model.training.corpus import Corpus, make_batch
 
 BATCH = 128
@@ -25,48 +26,68 @@ class Reading:
         self._module, self._corpus, self._device, self._bfloat16 = module.eval(), corpus, device, bfloat16
         self._batches = list(ordered_batches(corpus.lengths, BATCH))
         self._names = tuple(names)
-        self._done = 0
+        self.batches = 0
         self.rows: dict[str, NDArray[np.float32]] = {}
-        self.seconds = 0.0
 
     @property
     def finished(self) -> bool:
         """Whether all sentences are read."""
-        return self._done == len(self._batches)
+        return self.batches == len(self._batches)
 
     @property
     def sentences(self) -> int:
         """How many are read."""
-        return sum(map(len, self._batches[: self._done]))
+        return sum(map(len, self._batches[: self.batches]))
 
     @torch.no_grad()
     def step(self) -> None:
         """Read one batch."""
-        index = self._batches[self._done]
+        index = self._batches[self.batches]
         batch = make_batch(self._corpus, index, self._device)
         with torch.autocast(self._device.partition(":")[0], torch.bfloat16, enabled=self._bfloat16):
             found = self._module(batch.ids, batch.mask, batch.types)
         for name in self._names:
             values = getattr(found, name).float().cpu().numpy()
-            empty = np.zeros((len(self._corpus), *values.shape[1:]), np.float32)
-            self.rows.setdefault(name, empty)[index] = values
-        self._done += 1
+            if name not in self.rows:
+                self.rows[name] = np.zeros((len(self._corpus), *values.shape[1:]), np.float32)
+            self.rows[name][index] = values
+        self.batches += 1
 
-    def checkpoint(self, stage: str) -> Checkpoint:
-        """Return what is read so far, under the name of a stage."""
-        tensors = {name: torch.from_numpy(rows) for name, rows in self.rows.items()}
-        return Checkpoint(tensors, {"stage": stage, "batches": self._done, "seconds": self.seconds})
+    def restore(self, rows: Mapping[str, Tensor], batches: Any) -> bool:
+        """Go on behind so many batches, if these are such rows; return whether they are."""
+        counted = isinstance(batches, int) and 0 < batches <= len(self._batches)
+        lengths = {len(values) for values in rows.values()}
+        if not counted or {*rows} != {*self._names} or lengths != {len(self._corpus)}:
+            return False
+        self.rows = {name: values.numpy() for name, values in rows.items()}
+        self.batches = batches
+        return True
 
-    def check_fit(self, checkpoint: Checkpoint, where: str) -> None:
-        """Refuse a checkpoint of other sentences or other outputs."""
-        batches, seconds = checkpoint.data.get("batches"), checkpoint.data.get("seconds")
-        counts = isinstance(batches, int) and 0 < batches <= len(self._batches) and isinstance(seconds, float)
-        lengths = {len(rows) for rows in checkpoint.tensors.values()}
-        if not counts or {*checkpoint.tensors} != {*self._names} or lengths != {len(self._corpus)}:
-            expected = f"{', '.join(self._names)} of {len(self._corpus)} sentences"
-            raise CheckpointError(f"{where}: must hold {expected}, not what another run has read; delete it")
 
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on where a checkpoint was made."""
-        self.rows = {name: rows.numpy().copy() for name, rows in checkpoint.tensors.items()}
-        self._done, self.seconds = checkpoint.data["batches"], checkpoint.data["seconds"]
+class Readings:
+    """All that is read for one stage, under the names of its parts: what a killed run finds again."""
+
+    def __init__(self, stage: str, saved: Checkpoint | None) -> None:
+        self._stage = stage
+        self._saved = saved or Checkpoint({}, {})
+        self._parts: dict[str, Reading] = {}
+        spent = self._saved.data.get("seconds", 0.0)
+        self.seconds: float = spent if isinstance(spent, float) else 0.0
+
+    def add(self, part: str, reading: Reading) -> None:
+        """Take a part, from where it was."""
+        known = self._saved.data.get("batches")
+        prefix = f"{part}/"
+        rows = {name.removeprefix(prefix): t for name, t in self._saved.tensors.items() if name.startswith(prefix)}
+        reading.restore(rows, known.get(part) if isinstance(known, dict) else None)
+        self._parts[part] = reading
+
+    def checkpoint(self, seconds: float) -> Checkpoint:
+        """Return all parts so far, those that are read again only later included."""
+        known = self._saved.data.get("batches")
+        batches = dict(known) if isinstance(known, dict) else {}
+        tensors = dict(self._saved.tensors)
+        for part, reading in self._parts.items():
+            batches[part] = reading.batches
+            tensors |= {f"{part}/{name}": torch.from_numpy(rows) for name, rows in reading.rows.items()}
+        return Checkpoint(tensors, {"stage": self._stage, "batches": batches, "seconds": seconds})

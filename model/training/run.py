@@ -39,9 +39,13 @@ from model.training.store import Shared, link
 RECIPE, RUN, METRICS, STAGES = "recipe.json", "run.json", "metrics.jsonl", "stages"
 MACHINE = ("device", "threads", "torch")
 CURRENT, PREVIOUS = "checkpoint.safetensors", "checkpoint.previous.safetensors"
+READING = "reading.safetensors"
 TOKENIZER, CURVES, NETWORK, REPORT = "tokenizer.json", "curves.png", "network.safetensors", "report.json"
 COSTS = "costs.json"
-FILES = (RECIPE, RUN, METRICS, STAGES, LOCK, CURRENT, PREVIOUS, TOKENIZER, CURVES, NETWORK, REPORT, COSTS)
+FILES = (
+    *(RECIPE, RUN, METRICS, STAGES, LOCK, CURRENT, PREVIOUS, READING),
+    *(TOKENIZER, CURVES, NETWORK, REPORT, COSTS),
+)
 
 Check = Callable[[Checkpoint, str], None]
 
@@ -158,6 +162,23 @@ class RunFolder:
                 if ours:
                     return checkpoint, note
         return None, note
+
+    def save_reading(self, checkpoint: Checkpoint) -> None:
+        """Write what a module has read so far, beside the checkpoints of training."""
+        write_checkpoint(self.path / READING, checkpoint)
+
+    def load_reading(self, stage: str) -> tuple[Checkpoint | None, str]:
+        """Return what was read for a stage, or None, and a line where that is damaged."""
+        path, note = self.path / READING, ""
+        try:
+            found = read_checkpoint(path) if path.exists() else None
+        except CheckpointError as error:
+            found, note = None, f"{error}: removed; it is read again"
+        return (found if found is not None and found.data.get("stage") == stage else None), note
+
+    def drop_reading(self) -> None:
+        """Remove what was read for a stage that is finished."""
+        (self.path / READING).unlink(missing_ok=True)
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Append one line to the metrics."""

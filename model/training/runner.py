@@ -17,7 +17,7 @@ from model.training.corpus import Corpus
 from model.training.facts import corpus_digest, module_facts
 from model.training.losses import TOTAL
 from model.training.progress import Progress, Silence
-from model.training.reading import Reading
+from model.training.reading import Reading, Readings
 from model.training.run import RunFolder
 from model.training.stage import Stage
 from model.training.store import Facts, Store
@@ -45,7 +45,8 @@ class Runner:
     draw: Callable[[], None] | None = None
     store: Store | None = None
     _drawn: float = field(default_factory=time.monotonic)
-    _before: float = 0.0  # seconds that a killed run spent on what is computed
+    _readings: Readings | None = None  # of the stage that is computed
+    _began: float = 0.0
 
     def train(self, stage: Stage) -> None:
         """Train a stage from where it is to its end; of a finished one, take the weights."""
@@ -78,10 +79,7 @@ class Runner:
             known = None if facts is None else self._facts(facts)
             found = self._shared(name, known)
             if found is None:
-                began, self._before = time.process_time(), 0.0
-                found = Checkpoint({key: torch.from_numpy(array) for key, array in make().items()}, {"stage": name})
-                self._finish(name, found, self._before + time.process_time() - began, known)
-                self.folder.drop_checkpoints()
+                found = self._make(name, make, known)
         if missing := sorted({*names} - {*found.tensors}):
             where = self.folder.stage_path(name)
             raise CheckpointError(f"{where}: must hold {missing[0]}, not {', '.join(found.tensors)}; delete it")
@@ -96,23 +94,35 @@ class Runner:
     ) -> Arrays:
         """Return some outputs of a module for a corpus, telling how it goes; a killed run goes on where it was."""
         reading = Reading(module, corpus, names, self.device, bfloat16=bfloat16)
-        saved, note = self.folder.load(what, reading.check_fit)
-        if note:
-            self.progress.say(note)
-        if saved is not None:
-            reading.restore(saved)
-            self._before += reading.seconds
+        if self._readings is not None:
+            self._readings.add(what, reading)
         self.progress.begin(what, len(corpus), reading.sentences)
-        clock, spent, began = _Clock(self.save_every), reading.seconds, time.process_time()
+        clock = _Clock(self.save_every)
         while not reading.finished:
             reading.step()
             self.progress.advance(reading.sentences, {})
-            if clock.is_due() and not reading.finished:
-                reading.seconds = spent + time.process_time() - began
+            if self._readings is not None and clock.is_due():
                 with clock:
-                    self.folder.save(reading.checkpoint(what))
+                    self.folder.save_reading(self._readings.checkpoint(self._spent()))
         self.progress.end()
         return reading.rows
+
+    def _make(self, name: str, make: Callable[[], Arrays], facts: Facts | None) -> Checkpoint:
+        """Compute a stage; what is read for it is saved on the way."""
+        saved, note = self.folder.load_reading(name)
+        if note:
+            self.progress.say(note)
+        self._readings, self._began = Readings(name, saved), time.process_time()
+        found = Checkpoint({key: torch.from_numpy(array) for key, array in make().items()}, {"stage": name})
+        self._finish(name, found, self._spent(), facts)
+        self._readings = None
+        self.folder.drop_reading()
+        return found
+
+    def _spent(self) -> float:
+        """Return the seconds that the stage that is computed has taken, those of a killed run included."""
+        before = 0.0 if self._readings is None else self._readings.seconds
+        return before + time.process_time() - self._began
 
     def _facts(self, make: MakeFacts) -> Facts | None:
         return None if self.store is None else make()

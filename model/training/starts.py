@@ -68,6 +68,9 @@ def check_teacher_start(shape: Shape, config: EncoderConfig) -> None:
     for key in ("hidden", "heads"):
         wanted, found = getattr(config, key), getattr(shape, key)
         require(found == wanted, f"shape.{key}", f"{wanted}, the teacher's, to start from it", found)
+    longest = config.positions
+    reach = f"at most {longest}, the positions of the teacher, to start from it"
+    require(shape.positions <= longest, "data.limit", reach, shape.positions)
     most, layers = config.layers, len(shape.ffn)
     require(layers <= most, "shape.layers", f"at most {most}, the teacher's, to start from it", layers)
     forms = [f"linear2({name}(linear1(x)))" for name in ACTIVATIONS]

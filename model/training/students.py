@@ -97,7 +97,8 @@ class Students:
         if self.teacher is None:
             raise TypeError("teacher must be there for a step that starts from it, not None")
         corpus = piece_corpus(self.tokenizer, self.teacher.tokenizer, self.teacher.recipe.limit)
-        start_from_teacher(member, self.teacher.classifier, [ids[1:-1].tolist() or ids.tolist() for ids in corpus.ids])
+        unknown = [self.teacher.tokenizer.unknown]
+        start_from_teacher(member, self.teacher.classifier, [ids[1:-1].tolist() or unknown for ids in corpus.ids])
 
     @cached_property
     def words(self) -> Floats | None:

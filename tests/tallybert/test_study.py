@@ -185,6 +185,16 @@ class TestResume:
         with pytest.raises(NetworkError, match=r"^variants.one: changes: must be under names such as shape.two_sets"):
             Study.from_dict({k: v for k, v in plain.items() if k != "base"}, plain["base"])
 
+    def test_every_variant_is_looked_at_before_anything_is_written(
+        self, plain: dict[str, Any], tmp_path: Path, refusal: Refusal
+    ) -> None:
+        plain["base"]["teacher"] = {}
+        plain["variants"] = {"fresh": None, "taught": {"chain.float.start": "teacher"}}
+        plain["compare"] = [["fresh", "taught"]]
+        message = refusal("study", write(plain, tmp_path), "-o", str(tmp_path / "out"))
+        assert message == "variants.taught: shape.hidden: must be 384, the teacher's, to start from it, not 16"
+        assert not (tmp_path / "out").exists()
+
     def test_another_process_has_a_run(self, plain: dict[str, Any], tmp_path: Path) -> None:
         study = Study.from_dict({k: v for k, v in plain.items() if k != "base"}, plain["base"])
         run = tmp_path / "out" / "runs" / "two-1"

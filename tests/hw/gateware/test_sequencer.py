@@ -110,6 +110,10 @@ def test_the_watchdog_ends_a_run_without_progress(patience: int) -> None:
         await ctx.tick().repeat(patience)
         assert (ctx.get(dut.hold), ctx.get(dut.running), ctx.get(dut.done)) == (1, 0, 1)
         assert ctx.get(dut.error) == ErrorCode.WATCHDOG
+        ctx.set(dut.retire, 0b0001)
+        await ctx.tick()
+        ctx.set(dut.retire, 0)
+        assert ctx.get(dut.retired) == 0, "what the memory still answers is no part of the run"
         ctx.set(dut.start, 1)
         assert not ctx.get(dut.clear), "a start waits until the memory has answered"
         await ctx.tick()
@@ -132,6 +136,20 @@ def test_the_watchdog_ends_the_wait_for_quiet_and_leaves_the_error_alone() -> No
         ctx.set(dut.read_error, 0)
         await ctx.tick().repeat(5)
         assert (ctx.get(dut.running), ctx.get(dut.done), ctx.get(dut.error)) == (0, 1, ErrorCode.READ_ERROR)
+
+    simulate(dut, process)
+
+
+def test_an_error_in_the_cycle_of_the_watchdog_keeps_its_code() -> None:
+    dut = Sequencer()
+
+    async def process(ctx: Any) -> None:
+        ctx.set(dut.watchdog, 4)
+        await start(ctx, dut)
+        await ctx.tick().repeat(3)
+        ctx.set(dut.exhausted, 1)
+        await ctx.tick()
+        assert (ctx.get(dut.done), ctx.get(dut.error)) == (1, ErrorCode.NO_HALT)
 
     simulate(dut, process)
 

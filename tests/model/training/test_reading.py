@@ -1,6 +1,5 @@
 """Reading a corpus with a module: in parts, killed, and gone on with."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +9,13 @@ import torch
 
 from model.member import Member
 from model.shape import Precision, Shape
-from model.training.checkpoint import CheckpointError
+from model.training.checkpoint import Checkpoint
 from model.training.corpus import Corpus
 from model.training.reading import Reading
 from model.training.recipe import Recipe
 from model.training.run import RunFolder
 from model.training.runner import Runner
 from model.training.stage import outputs
-
-Refused = Callable[..., str]
 
 
 class TestReading:
@@ -40,13 +37,15 @@ class TestReading:
         self, corpus: Corpus, module: Member, tmp_path: Path, plain: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         recipe, names = Recipe.from_dict(plain), ("logits", "pooled")
-        whole = outputs(module, corpus, names)
-        step, steps = Reading.step, []
+        parts = {"first": corpus, "second": Corpus(corpus.ids[:300], corpus.types[:300], corpus.labels[:300])}
+        whole = {part: outputs(module, read, names) for part, read in parts.items()}
+        step, steps, deaths = Reading.step, [0], [2, 7]  # six batches of the first part, three of the second
 
         def counted(reading: Reading) -> None:
-            steps.append(1)
-            if len(steps) == 4:
+            if deaths and steps[0] == deaths[0]:
+                deaths.pop(0)
                 raise KeyboardInterrupt
+            steps[0] += 1
             step(reading)
 
         monkeypatch.setattr(Reading, "step", counted)
@@ -54,23 +53,45 @@ class TestReading:
         def compute() -> dict[str, Any]:
             with RunFolder(tmp_path / "run", recipe, resume=True) as folder:
                 runner = Runner(folder, save_every=0)
-                return runner.compute("labels", names, lambda: runner.outputs("reads", module, corpus, names))
 
-        with pytest.raises(KeyboardInterrupt):
-            compute()
-        assert (tmp_path / "run" / "checkpoint.safetensors").exists()
+                def make() -> dict[str, Any]:
+                    found = {part: runner.outputs(part, module, read, names) for part, read in parts.items()}
+                    return {f"{part}-{name}": found[part][name] for part in found for name in names}
+
+                return runner.compute("labels", [f"{part}-{name}" for part in parts for name in names], make)
+
+        with RunFolder(tmp_path / "run", recipe, resume=True) as folder:
+            folder.save(Checkpoint({"of": torch.ones(1)}, {"stage": "float"}))
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                compute()
+            assert (tmp_path / "run" / "reading.safetensors").exists()
         found = compute()
-        assert len(steps) == 4 + 3
-        assert all(np.array_equal(found[name], whole[name]) for name in names)
-        assert not (tmp_path / "run" / "checkpoint.safetensors").exists()
+        assert steps[0] == 6 + 3
+        for part in parts:
+            assert all(np.array_equal(found[f"{part}-{name}"], whole[part][name]) for name in names)
+        assert not (tmp_path / "run" / "reading.safetensors").exists()
+        with RunFolder(tmp_path / "run", recipe, resume=True) as folder:
+            assert folder.load("float")[0] is not None, "checkpoints of training are left alone"
 
-    def test_what_another_reading_left_is_not_used(self, corpus: Corpus, module: Member, refused: Refused) -> None:
-        reading, other = Reading(module, corpus, ("logits",)), Reading(module, corpus.taught(None), ("pooled",))
+    def test_what_another_reading_left_is_not_used(self, corpus: Corpus, module: Member) -> None:
+        reading = Reading(module, corpus, ("logits",))
         reading.step()
-        made = reading.checkpoint("reads")
-        message = refused(CheckpointError, other.check_fit, made, "here")
-        assert message == "here: must hold pooled of 700 sentences, not what another run has read; delete it"
-        Reading(module, corpus, ("logits",)).check_fit(made, "here")
+        rows = {name: torch.from_numpy(values) for name, values in reading.rows.items()}
+        fewer = Corpus(corpus.ids[1:], corpus.types[1:], corpus.labels[1:])
+        assert Reading(module, corpus, ("logits",)).restore(rows, 1)
+        assert not Reading(module, corpus, ("pooled",)).restore(rows, 1)
+        assert not Reading(module, fewer, ("logits",)).restore(rows, 1)
         for batches in (0, 7, "1", None):
-            made.data["batches"] = batches
-            assert refused(CheckpointError, reading.check_fit, made, "here").startswith("here: must hold logits of 700")
+            assert not Reading(module, corpus, ("logits",)).restore(rows, batches)
+
+    def test_a_damaged_reading_is_read_again(self, tmp_path: Path, plain: dict[str, Any]) -> None:
+        with RunFolder(tmp_path / "run", Recipe.from_dict(plain), resume=True) as folder:
+            folder.save_reading(Checkpoint({"part/logits": torch.ones(3, 2)}, {"stage": "labels"}))
+            assert folder.load_reading("labels")[0] is not None
+            assert folder.load_reading("words") == (None, "")
+            path = tmp_path / "run" / "reading.safetensors"
+            path.write_bytes(path.read_bytes()[:-1])
+            found, note = folder.load_reading("labels")
+            assert found is None
+            assert note.endswith("removed; it is read again")

@@ -186,6 +186,10 @@ class TestFromTeacher:
         ("changes", "message"),
         [
             ({"hidden": 8}, "shape.hidden: must be 16, the teacher's, to start from it, not 8"),
+            (
+                {"positions": 13},
+                "data.limit: must be at most 12, the positions of the teacher, to start from it, not 13",
+            ),
             ({"heads": 4}, "shape.heads: must be 2, the teacher's, to start from it, not 4"),
             ({"ffn": (GELU,) * 7, "layers": 7}, "shape.layers: must be at most 6, the teacher's"),
             ({"ffn": (FeedForward(width=32),) * 2}, "shape.ffn.width: must be 48, the teacher's"),
@@ -194,7 +198,7 @@ class TestFromTeacher:
         ],
     )
     def test_another_shape_is_refused(self, changes: dict[str, object], message: str) -> None:
-        sizes = {"layers": 2, "hidden": 16, "heads": 2, "ffn": (self.GELU,) * 2}
+        sizes = {"layers": 2, "hidden": 16, "heads": 2, "ffn": (self.GELU,) * 2, "positions": 8}
         with pytest.raises(NetworkError) as caught:
             check_teacher_start(Shape(40, 2, **{**sizes, **changes}), self.CONFIG)  # type: ignore[arg-type]
         assert str(caught.value).startswith(message)
