@@ -128,9 +128,9 @@ class RunFolder:
         self.write(COSTS, _json({**self.costs(), name: round(seconds, 3)}))
 
     def drop_checkpoints(self) -> None:
-        """Remove the checkpoints of a stage that is finished."""
-        for path in (self.path / CURRENT, self.path / PREVIOUS):
-            path.unlink(missing_ok=True)
+        """Remove the checkpoints of a stage that is finished, and a reading for one before it that a kill has left."""
+        for name in (CURRENT, PREVIOUS, READING):
+            (self.path / name).unlink(missing_ok=True)
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write the checkpoint of the stage under way; the last good one is kept beside it."""
