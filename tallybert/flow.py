@@ -16,10 +16,12 @@ from hw.isa import STATE_NAMES, UNIT_NAMES
 if TYPE_CHECKING:
     import numpy as np
 
+    from hw.program import Program
     from mapping.mapper import MappedLayer
     from model.network import BinaryLayer
     from sim.machine import Execution
     from sim.memory import MemoryProfile
+    from sim.timing import Timing
 
 Say = Callable[[str], None]
 WAITS_FOR = {"load": "memory", "array": "drain", "threshold": "array", "store": "memory", "sequencer": "fence"}
@@ -177,21 +179,32 @@ def demo(folder: Path, *, say: Say) -> dict[str, Any]:
 
 
 def write_case(folder: Path, done: Simulation, memory: MemoryProfile, reset_at: int | None = None) -> None:
-    """Write a simulation as a case for the bench: program, image, and everything that must come out."""
+    """Write the simulation of a layer as a case for the bench."""
+    write_program_case(folder, done.mapped.program, done.mapped.timing, done.execution, memory, reset_at)
+
+
+def write_program_case(
+    folder: Path,
+    program: Program,
+    timing: Timing,
+    execution: Execution,
+    memory: MemoryProfile,
+    reset_at: int | None = None,
+) -> None:
+    """Write a program as a case for the bench: program, image, and everything that must come out."""
     from hw.bench.case import RESULT, write_expectation
 
     for stale in ("expected.json", RESULT):
         (folder / stale).unlink(missing_ok=True)
-    timing = done.mapped.timing
-    columns = (timing.issue, timing.retire, done.execution.checksums)
-    done.mapped.program.save(folder)
+    columns = (timing.issue, timing.retire, execution.checksums)
+    program.save(folder)
     write_expectation(
         folder,
         profile=memory.to_dict(),
         trace=[[int(number) for number in row] for row in zip(*columns, strict=True)],
         cycles=timing.cycles,
         states=timing.states.tolist(),
-        memory=done.execution.memory.tobytes(),
+        memory=execution.memory.tobytes(),
         reset_at=reset_at,
     )
 

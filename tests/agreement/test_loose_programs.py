@@ -8,7 +8,6 @@ from random import Random
 import pytest
 
 from hw.bench.build import build, default_cache, missing_tool
-from hw.bench.case import write_expectation
 from hw.bench.compare import is_equal
 from hw.bench.runner import run
 from hw.gateware.verilog import generate
@@ -17,6 +16,7 @@ from hw.program import Program
 from sim.machine import execute
 from sim.memory import MemoryProfile
 from sim.timing import simulate
+from tallybert.flow import write_program_case
 from tests.agreement.loose_programs import LooseProgram
 from tests.agreement.points import random_accelerator, random_memory
 
@@ -33,21 +33,6 @@ def made(number: int) -> list[tuple[Program, MemoryProfile]]:
     return [(program, random_memory(random)) for program in programs]
 
 
-def write_case(folder: Path, program: Program, memory: MemoryProfile) -> Path:
-    timing, execution = simulate(program.accelerator, program.instructions, memory), execute(program)
-    program.save(folder)
-    columns = (timing.issue, timing.retire, execution.checksums)
-    write_expectation(
-        folder,
-        profile=memory.to_dict(),
-        trace=[[int(number) for number in row] for row in zip(*columns, strict=True)],
-        cycles=timing.cycles,
-        states=timing.states.tolist(),
-        memory=execution.memory.tobytes(),
-    )
-    return folder
-
-
 @pytest.mark.icarus
 @pytest.mark.parametrize("number", range(ACCELERATORS))
 def test_loose_programs_agree(number: int, tmp_path: Path) -> None:
@@ -57,7 +42,9 @@ def test_loose_programs_agree(number: int, tmp_path: Path) -> None:
     programs = made(number)
     built = build(generate(programs[0][0].accelerator), "icarus", default_cache())
     for place, (program, memory) in enumerate(programs):
-        folder = write_case(tmp_path / f"case{place}", program, memory)
+        folder = tmp_path / f"case{place}"
+        timing = simulate(program.accelerator, program.instructions, memory)
+        write_program_case(folder, program, timing, execute(program), memory)
         (result,) = run(built, "icarus", [folder], tmp_path / f"work{place}")
         assert is_equal(result), (number, place, result)
 
