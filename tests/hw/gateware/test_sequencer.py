@@ -124,32 +124,27 @@ def test_the_watchdog_ends_a_run_without_progress(patience: int) -> None:
     simulate(dut, process)
 
 
-def test_the_watchdog_ends_the_wait_for_quiet_and_leaves_the_error_alone() -> None:
+@pytest.mark.parametrize(
+    ("patience", "cause", "at", "code"),
+    [
+        (5, "read_error", 0, ErrorCode.READ_ERROR),
+        (4, "exhausted", 3, ErrorCode.NO_HALT),  # in the cycle of the watchdog
+    ],
+)
+def test_the_watchdog_ends_the_wait_for_quiet_and_leaves_the_error_alone(
+    patience: int, cause: str, at: int, code: ErrorCode
+) -> None:
     dut = Sequencer()
 
     async def process(ctx: Any) -> None:
-        ctx.set(dut.watchdog, 5)
+        ctx.set(dut.watchdog, patience)
         await start(ctx, dut)
         ctx.set(dut.quiet, 0)
-        ctx.set(dut.read_error, 1)
-        await ctx.tick()
-        ctx.set(dut.read_error, 0)
-        await ctx.tick().repeat(5)
-        assert (ctx.get(dut.running), ctx.get(dut.done), ctx.get(dut.error)) == (0, 1, ErrorCode.READ_ERROR)
-
-    simulate(dut, process)
-
-
-def test_an_error_in_the_cycle_of_the_watchdog_keeps_its_code() -> None:
-    dut = Sequencer()
-
-    async def process(ctx: Any) -> None:
-        ctx.set(dut.watchdog, 4)
-        await start(ctx, dut)
-        await ctx.tick().repeat(3)
-        ctx.set(dut.exhausted, 1)
-        await ctx.tick()
-        assert (ctx.get(dut.done), ctx.get(dut.error)) == (1, ErrorCode.NO_HALT)
+        for cycle in range(patience):
+            assert (ctx.get(dut.running), ctx.get(dut.done)) == (1, 0)
+            ctx.set(getattr(dut, cause), cycle == at)
+            await ctx.tick()
+        assert (ctx.get(dut.running), ctx.get(dut.done), ctx.get(dut.error)) == (0, 1, code)
 
     simulate(dut, process)
 

@@ -19,6 +19,15 @@ from tests.model.training.recipes import BAD, GOOD, sentence, write_rows
 Refused = Callable[..., str]
 
 
+def with_pieces(teacher: Path, folder: Path, pieces: list[str]) -> str:
+    """Make a folder of a teacher with another tokenizer, and return its path as a recipe has it."""
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).write_bytes((teacher / name).read_bytes())
+    (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in pieces))
+    return str(folder)
+
+
 class TestInputs:
     def test_the_tokenizer_is_learned_once(self, plain: dict[str, Any], tmp_path: Path) -> None:
         recipe = Recipe.from_dict(plain)
@@ -52,16 +61,10 @@ class TestInputs:
     def test_a_teacher_with_another_tokenizer(
         self, taught: dict[str, Any], teacher_folder: Path, tmp_path: Path, refused: Refused
     ) -> None:
-        own = tmp_path / "teacher"
-        own.mkdir()
-        for name in ("config.json", "model.safetensors", "vocab.txt"):
-            (own / name).write_bytes((teacher_folder / name).read_bytes())
-        with (own / "vocab.txt").open("a") as file:
-            file.write("onemorepiece\n")
-        taught["teacher"]["source"] = str(own)
+        pieces = (teacher_folder / "vocab.txt").read_text().splitlines()
+        taught["teacher"]["source"] = with_pieces(teacher_folder, tmp_path / "teacher", [*pieces, "onemorepiece"])
         message = refused(TrainingError, read_inputs, Recipe.from_dict(taught), tmp_path)
-        count = len((teacher_folder / "vocab.txt").read_text().splitlines())
-        expected = f"a tokenizer of at most {count} pieces, as the encoder has, not {count + 1}"
+        expected = f"a tokenizer of at most {len(pieces)} pieces, as the encoder has, not {len(pieces) + 1}"
         assert message == f"teacher.source: must have {expected}"
 
     def test_a_step_that_cannot_start_from_the_teacher(
@@ -74,13 +77,9 @@ class TestInputs:
     def test_a_teacher_without_words(
         self, taught: dict[str, Any], teacher_folder: Path, tmp_path: Path, refused: Refused
     ) -> None:
-        own = tmp_path / "teacher"
-        own.mkdir()
-        for name in ("config.json", "model.safetensors"):
-            (own / name).write_bytes((teacher_folder / name).read_bytes())
         pieces = (teacher_folder / "vocab.txt").read_text().splitlines()
-        (own / "vocab.txt").write_text("".join(f"{p}\n" for p in pieces if not (p.isalpha() and len(p) > 2)))
-        taught["teacher"]["source"] = str(own)
+        wordless = [piece for piece in pieces if not (piece.isalpha() and len(piece) > 2)]
+        taught["teacher"]["source"] = with_pieces(teacher_folder, tmp_path / "teacher", wordless)
         read_inputs(Recipe.from_dict(taught), tmp_path / "run")
         taught["data"]["jumble"] = 2
         message = refused(TrainingError, read_inputs, Recipe.from_dict(taught), tmp_path / "run")
