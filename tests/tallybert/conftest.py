@@ -1,10 +1,12 @@
 """The command in this process: what it refuses, and the one line that it says then."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from model.network import Network, read_network
 from tallybert import cli
 from tests.model.training.recipes import few_steps, write_texts
 from tests.tallybert.commandline import TINY
@@ -34,6 +36,16 @@ def refusal(capsys: pytest.CaptureFixture[str]) -> Refusal:
     return Refusal(capsys)
 
 
+@pytest.fixture
+def same_threads() -> Iterator[None]:
+    """Leave torch as it was."""
+    import torch
+
+    count = torch.get_num_threads()
+    yield
+    torch.set_num_threads(count)
+
+
 @pytest.fixture(scope="session")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the file of a recipe of fifteen steps, beside its texts: JSON is YAML."""
@@ -51,6 +63,12 @@ def finished(recipe: Path) -> Path:
     assert cli.main(["train", str(recipe), "-o", str(folder), "--threads", "1", "--device", "cpu"]) == 0
     torch.set_num_threads(threads)
     return folder
+
+
+@pytest.fixture
+def network(finished: Path) -> Network:
+    """Return the network that this run ended with."""
+    return read_network(finished / "network.safetensors")
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from model.network import read_network
 from model.paper_counts import paper_rows
 from model.training.recipe import Recipe
 from tallybert import cli
+from tests.tallybert.commandline import report_of
 
 Refusal = Callable[..., str]
 PAPERS = {
@@ -39,10 +40,7 @@ def counted(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]
     """Return a function that counts and returns the JSON."""
 
     def count(*arguments: str) -> dict[str, Any]:
-        capsys.readouterr()
-        assert cli.main(["counts", *arguments, "--json"]) == 0
-        found: dict[str, Any] = json.loads(capsys.readouterr().out)
-        return found
+        return report_of(capsys, "counts", *arguments)
 
     return count
 

@@ -2,23 +2,15 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
+pytestmark = pytest.mark.usefixtures("same_threads")
 Refusal = Callable[..., str]
 WRONG: list[Any] = [[], {}, "x", [None], {"a": [1]}, True]
-
-
-@pytest.fixture(autouse=True)
-def same_threads() -> Iterator[None]:
-    """Leave torch as it was."""
-    count = torch.get_num_threads()
-    yield
-    torch.set_num_threads(count)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,37 +13,20 @@ import torch
 from model.data.catalog import load
 from model.evaluation import encode_texts, evaluate_split
 from model.integer import IntegerNetwork
-from model.network import Network, read_network, write_network
+from model.network import Network, write_network
 from model.synthetic import random_layer
 from tallybert import cli, shipped, training
 from tests.model.training.recipes import write_rows
+from tests.tallybert.commandline import report_of
 
+pytestmark = pytest.mark.usefixtures("same_threads")
 Refusal = Callable[..., str]
 Capture = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(autouse=True)
-def same_threads() -> Iterator[None]:
-    """Leave torch as it was."""
-    count = torch.get_num_threads()
-    yield
-    torch.set_num_threads(count)
 
 
 @pytest.fixture
 def texts(recipe: Path) -> Path:
     return recipe.parent / "texts.csv"
-
-
-@pytest.fixture
-def network(finished: Path) -> Network:
-    return read_network(finished / "network.safetensors")
-
-
-def report_of(capsys: Capture, *arguments: str) -> dict[str, Any]:
-    capsys.readouterr()
-    assert cli.main([*arguments, "--json"]) == 0
-    return json.loads(capsys.readouterr().out)
 
 
 class TestFigures:

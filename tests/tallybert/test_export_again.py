@@ -1,37 +1,17 @@
 """tallybert export: a finished run again, with another vote."""
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
 
 from model.network import Network, read_network
 from tallybert import cli
+from tests.tallybert.commandline import report_of
 
+pytestmark = pytest.mark.usefixtures("same_threads")
 Refusal = Callable[..., str]
 Capture = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(autouse=True)
-def same_threads() -> Iterator[None]:
-    """Leave torch as it was."""
-    count = torch.get_num_threads()
-    yield
-    torch.set_num_threads(count)
-
-
-@pytest.fixture
-def network(finished: Path) -> Network:
-    return read_network(finished / "network.safetensors")
-
-
-def report_of(capsys: Capture, *arguments: str) -> dict[str, Any]:
-    capsys.readouterr()
-    assert cli.main([*arguments, "--json"]) == 0
-    return json.loads(capsys.readouterr().out)
 
 
 class TestExport:

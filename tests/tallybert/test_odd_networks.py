@@ -1,12 +1,11 @@
 """Networks whose files are whole and state odd things: tallybert eval says in one line what is wrong."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from model.bits import pack
 from model.data.wordpiece import Tokenizer
@@ -16,16 +15,9 @@ from model.values import tokens
 from tests.model.small import i16, i32
 from tests.model.training.recipes import write_rows
 
+pytestmark = pytest.mark.usefixtures("same_threads")
 Refusal = Callable[..., str]
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-
-
-@pytest.fixture(autouse=True)
-def same_threads() -> Iterator[None]:
-    """Leave torch as it was."""
-    count = torch.get_num_threads()
-    yield
-    torch.set_num_threads(count)
 
 
 def scores(words: int = 100, types: int = 2, **provenance: str) -> Network:

@@ -1,7 +1,7 @@
 """tallybert robustness: the members of a finished run on disturbed sentences."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +15,15 @@ from model.training.finished import read_finished
 from model.training.recipe import Recipe
 from model.training.run import RunFolder
 from tallybert import cli
+from tests.tallybert.commandline import report_of
 
+pytestmark = pytest.mark.usefixtures("same_threads")
 Refusal = Callable[..., str]
-
-
-@pytest.fixture(autouse=True)
-def same_threads() -> Iterator[None]:
-    """Leave torch as it was."""
-    count = torch.get_num_threads()
-    yield
-    torch.set_num_threads(count)
 
 
 @pytest.fixture
 def report(finished: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    capsys.readouterr()
-    assert cli.main(["robustness", str(finished), "--seeds", "2", "--threads", "1", "--device", "cpu", "--json"]) == 0
-    return json.loads(capsys.readouterr().out)
+    return report_of(capsys, "robustness", str(finished), "--seeds", "2", "--threads", "1", "--device", "cpu")
 
 
 def test_clean_is_what_the_run_recorded(report: dict[str, Any], finished: Path) -> None:

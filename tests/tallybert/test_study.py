@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +23,8 @@ from tests.model.training.killing import content
 from tests.model.training.recipes import few_steps, write_texts
 from tests.tallybert.commandline import ROOT
 
+pytestmark = pytest.mark.usefixtures("same_threads")
 Refusal = Callable[..., str]
-
-
-@pytest.fixture(autouse=True)
-def same_threads() -> Iterator[None]:
-    """Leave torch as it was."""
-    import torch
-
-    count = torch.get_num_threads()
-    yield
-    torch.set_num_threads(count)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from tallybert.options import CommandError
 from tests.model.training.killing import content
 from tests.tallybert.commandline import ROOT
 
+pytestmark = pytest.mark.usefixtures("same_threads")
 Refusal = Callable[..., str]
 FIELDS = {
     "dataset",
@@ -31,16 +32,6 @@ FIELDS = {
     "expected_members",
     "network",
 }
-
-
-@pytest.fixture(autouse=True)
-def same_threads() -> Iterator[None]:
-    """Leave torch as it was."""
-    import torch
-
-    count = torch.get_num_threads()
-    yield
-    torch.set_num_threads(count)
 
 
 class TestOutput:
