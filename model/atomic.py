@@ -9,11 +9,14 @@ from pathlib import Path
 
 #: How the name of a half-written file ends; it begins with a dot and the name of the file that it would have become.
 TEMPORARY = ".tmp"
+#: How much of that name it has, so that it is no longer than the 255 bytes that disks allow.
+_KEPT_BYTES = 200
 
 
 def temporary_name(path: Path) -> Path:
     """Return a free name beside a file for what will replace it."""
-    return path.with_name(f".{path.name[:200]}.{secrets.token_hex(8)}{TEMPORARY}")
+    kept = os.fsencode(path.name)[:_KEPT_BYTES].decode(errors="ignore")
+    return path.with_name(f".{kept}.{secrets.token_hex(8)}{TEMPORARY}")
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -25,14 +28,14 @@ def write_atomic(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        _flush_folder(path.parent)
+        flush_folder(path.parent)
     except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
     """Make the names in a folder as lasting as the files."""
     handle = os.open(folder, os.O_RDONLY)
     try:

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from model.atomic import temporary_name
+from model.atomic import flush_folder, temporary_name
 from model.checks import canonical_json
 from model.training.checkpoint import Checkpoint, CheckpointError, read_checkpoint, to_bytes, write_bytes
 from model.training.checks import TrainingError
@@ -98,6 +98,7 @@ def link(source: Path, target: Path) -> None:
     try:
         os.link(source, temporary)
         os.replace(temporary, target)
+        flush_folder(target.parent)
     except OSError:
         write_bytes(target, source.read_bytes())
     finally:

@@ -15,6 +15,7 @@ from model.training.recipe import Recipe
 from model.training.run import RunFolder
 from model.training.stage import Stage
 from model.training.store import Store, link, machine_facts
+from tests.model.disk import Disk
 from tests.model.training.killing import Killer, content
 from tests.model.training.recipes import WORDS, few_steps
 
@@ -107,6 +108,14 @@ class TestStore:
         assert store.fetch(self.FACTS, said.append) is None
         assert said == [f"{about}: must be the JSON of a stage, not damaged: removed; the stage is made again"]
         assert not list(tmp_path.glob("*.safetensors"))
+
+    def test_a_second_name_is_on_the_disk_at_the_end(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "a").write_bytes(b"weights")
+        (tmp_path / "run").mkdir()
+        disk = Disk(monkeypatch, tmp_path / "run")
+        link(tmp_path / "a", tmp_path / "run" / "b")
+        assert disk.steps == [("rename", "b"), ("flush", "folder")]
+        assert (tmp_path / "run" / "b").samefile(tmp_path / "a")
 
     def test_a_disk_without_links(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "a").write_bytes(b"weights")
