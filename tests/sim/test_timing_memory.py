@@ -87,6 +87,17 @@ def test_writes(profile: MemoryProfile) -> None:
     assert timing.retire[0] == responses(profile, issue + 2, handshakes, 4)[-1]
 
 
+def test_a_response_waits_for_the_request_of_its_own_burst() -> None:
+    # The third burst has its last beat in 94 and its request in 99. In between, in 95, is the response to the second.
+    profile = MemoryProfile(latency=4, write_latency=6, stall_rate=128, stall_max=20, seed=144)
+    timing = run([store(segment_beats=12), HALT], profile, burst_beats=4)
+    first = timing.issue[0] + 2
+    handshakes = accepted(profile, AW, first, 3)
+    _, second, third = responses(profile, first, handshakes, 4)
+    assert (second, handshakes[2]) == (95, 99)
+    assert timing.retire[0] == third
+
+
 def test_jitter_delays_bursts() -> None:
     profile = MemoryProfile(latency=5, jitter=1000, seed=7)
     assert plain_extra(profile, 1, 0) > 0

@@ -90,6 +90,62 @@ def test_an_error_waits_for_quiet_and_a_new_start_clears_it(cause: str, code: Er
     simulate(dut, process)
 
 
+def test_the_first_error_stands_and_what_retires_after_it_counts() -> None:
+    dut = Sequencer()
+
+    async def process(ctx: Any) -> None:
+        await start(ctx, dut)
+        ctx.set(dut.quiet, 0)
+        ctx.set(dut.write_error, 1)
+        await ctx.tick()
+        ctx.set(dut.write_error, 0)
+        ctx.set(dut.read_error, 1)
+        ctx.set(dut.retire, 0b1001)
+        await ctx.tick()
+        assert (ctx.get(dut.running), ctx.get(dut.error)) == (1, ErrorCode.WRITE_ERROR)
+        assert ctx.get(dut.retired) == 2
+
+    simulate(dut, process)
+
+
+@pytest.mark.parametrize("cause", ["read_error", "write_error", "exhausted"])
+def test_nothing_fails_before_a_start(cause: str) -> None:
+    dut = Sequencer()
+
+    async def process(ctx: Any) -> None:
+        ctx.set(getattr(dut, cause), 1)
+        await ctx.tick()
+        assert (ctx.get(dut.hold), ctx.get(dut.done), ctx.get(dut.error)) == (0, 0, ErrorCode.NONE)
+
+    simulate(dut, process)
+
+
+def test_a_start_keeps_nothing_of_the_run_before() -> None:
+    dut = Sequencer()
+
+    async def process(ctx: Any) -> None:
+        await start(ctx, dut)
+        await offer(ctx, dut, number(Opcode.STORE, **STORE))
+        await ctx.tick().repeat(2)
+        ctx.set(dut.retire, 0b1000)
+        await offer(ctx, dut, number(Opcode.HALT))
+        await ctx.tick()
+        ctx.set(dut.retire, 0)
+        ctx.set(dut.read_error, 1)
+        assert (ctx.get(dut.waiting), ctx.get(dut.retired), ctx.get(dut.issue_cycle)) == (1, 1, 3)
+        await ctx.tick()
+        ctx.set(dut.read_error, 0)
+        ctx.set(dut.valid, 0)
+        await ctx.tick()
+        assert ctx.get(dut.done)
+        await start(ctx, dut)
+        assert (ctx.get(dut.done), ctx.get(dut.retired)) == (0, 0)
+        await offer(ctx, dut, number(Opcode.HALT))
+        assert (ctx.get(dut.retire_here), ctx.get(dut.issue_cycle)) == (1, 1)
+
+    simulate(dut, process)
+
+
 @pytest.mark.parametrize("patience", [1, 2, 7])
 def test_the_watchdog_ends_a_run_without_progress(patience: int) -> None:
     dut = Sequencer()
