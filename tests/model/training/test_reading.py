@@ -11,7 +11,7 @@ from model.member import Member
 from model.shape import Precision, Shape
 from model.training.checkpoint import Checkpoint
 from model.training.corpus import Corpus
-from model.training.reading import Reading
+from model.training.reading import BATCH, Reading, Readings
 from model.training.recipe import Recipe
 from model.training.run import RunFolder
 from model.training.runner import Runner
@@ -73,6 +73,59 @@ class TestReading:
         assert not (tmp_path / "run" / "reading.safetensors").exists()
         with RunFolder(tmp_path / "run", recipe, resume=True) as folder:
             assert folder.load("float")[0] is not None, "checkpoints of training are left alone"
+
+    def test_rows_are_in_the_order_of_the_corpus(self, corpus: Corpus, module: Member) -> None:
+        reading, alone = Reading(module, corpus, ("logits",)), []
+        for batch in range(6):
+            assert (reading.sentences, reading.finished) == (batch * BATCH, False)
+            reading.step()
+        for ids in corpus.ids[:20]:
+            words = torch.from_numpy(ids).long()[None]
+            alone.append(module(words, torch.ones_like(words, dtype=torch.bool)).logits.detach()[0])
+        assert np.allclose(reading.rows["logits"][:20], torch.stack(alone), atol=1e-6)
+        assert (reading.sentences, reading.finished) == (len(corpus), True)
+
+    def test_a_part_that_is_not_asked_for_yet_is_kept(self, corpus: Corpus, module: Member) -> None:
+        def halfway(names: tuple[str, ...]) -> Reading:
+            reading = Reading(module, corpus, names)
+            for _ in range(2):
+                reading.step()
+            return reading
+
+        first = Readings("labels", None)
+        for part, names in (("one", ("logits",)), ("two", ("logits", "pooled"))):
+            first.add(part, halfway(names))
+        saved, again = first.checkpoint(2.5), Readings("labels", first.checkpoint(2.5))
+        assert saved.data == {"stage": "labels", "batches": {"one": 2, "two": 2}, "seconds": 2.5}
+        assert (first.seconds, again.seconds) == (0.0, 2.5)
+        one = Reading(module, corpus, ("logits",))
+        again.add("one", one)
+        assert one.batches == 2
+        one.step()
+        later = again.checkpoint(4.0)
+        assert later.data == {"stage": "labels", "batches": {"one": 3, "two": 2}, "seconds": 4.0}
+        assert {*later.tensors} == {"one/logits", "two/logits", "two/pooled"}
+        for name in ("two/logits", "two/pooled"):
+            assert torch.equal(later.tensors[name], saved.tensors[name])
+        assert torch.equal(later.tensors["one/logits"], torch.from_numpy(one.rows["logits"]))
+
+    @pytest.mark.parametrize("data", [{}, {"seconds": "1", "batches": [2]}, {"seconds": None, "batches": {"one": "2"}}])
+    def test_what_no_run_wrote_is_read_again(self, data: dict[str, Any], corpus: Corpus, module: Member) -> None:
+        readings = Readings("labels", Checkpoint({"one/logits": torch.zeros(len(corpus), 2)}, data))
+        reading = Reading(module, corpus, ("logits",))
+        readings.add("one", reading)
+        assert (readings.seconds, reading.batches, reading.rows) == (0.0, 0, {})
+
+    def test_a_stage_costs_what_killed_runs_spent_and_what_is_read_behind_it_is_no_part_of_it(
+        self, corpus: Corpus, module: Member, tmp_path: Path, plain: dict[str, Any]
+    ) -> None:
+        with RunFolder(tmp_path / "run", Recipe.from_dict(plain), resume=True) as folder:
+            folder.save_reading(Checkpoint({}, {"stage": "labels", "batches": {}, "seconds": 500.0}))
+            runner = Runner(folder, save_every=0)
+            runner.compute("labels", ["logits"], lambda: runner.outputs("part", module, corpus, ["logits"]))
+            assert 500 < folder.costs()["labels"] < 900
+            runner.outputs("later", module, corpus, ["logits"])
+            assert not (tmp_path / "run" / "reading.safetensors").exists()
 
     def test_what_another_reading_left_is_not_used(self, corpus: Corpus, module: Member) -> None:
         reading = Reading(module, corpus, ("logits",))

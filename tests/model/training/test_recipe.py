@@ -269,11 +269,12 @@ def test_a_split_step_starts_from_weights_that_fit(small: dict[str, Any], refuse
     expected = "must be fresh, or a step that is not split, not halves, whose layers read their input twice"
     assert message == f"chain[2].start: {expected}"
     recipe = split_chain(small)
-    recipe["chain"][0]["precision"] = "32-32-32"
-    message = refused(NetworkError, Recipe.from_dict, recipe)
-    assert message == (
-        "chain[1].start: must be fresh, or a step that is split or has ternary weights (2-E-A), not 'ternary'"
-    )
+    for precision in ("32-32-32", "1-1-1"):
+        recipe["chain"][0]["precision"] = precision
+        message = refused(NetworkError, Recipe.from_dict, recipe)
+        assert message == (
+            "chain[1].start: must be fresh, or a step that is split or has ternary weights (2-E-A), not 'ternary'"
+        )
     recipe["chain"][1]["start"] = "fresh"
     recipe["chain"][2] |= {"split": True, "start": "halves"}
     assert [step.start for step in Recipe.from_dict(recipe).chain] == ["fresh", "fresh", "halves"]
@@ -283,6 +284,29 @@ def test_members_start_from_a_step_whose_weights_fit(small: dict[str, Any], refu
     recipe = split_chain(small) | {"ensemble": {"members": 2, "start": "halves"}}
     message = refused(NetworkError, Recipe.from_dict, recipe)
     assert message.startswith("ensemble.start: must be fresh, or a step that is not split, not halves")
+    recipe["chain"][2]["split"] = True
+    for start in ("halves", "ternary"):
+        recipe["ensemble"]["start"] = start
+        assert Recipe.from_dict(recipe).ensemble.start == start
+    recipe["chain"][1] |= {"start": "fresh"}
+    recipe["chain"][0]["precision"] = "32-32-32"
+    message = refused(NetworkError, Recipe.from_dict, recipe)
+    assert message.startswith("ensemble.start: must be fresh, or a step that is split or has ternary weights")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"precision": "2-1-1"}, "must be false unless weights have 1 bit, not True"),
+        ({"start": "teacher"}, "must be false for a step that starts from the teacher, not True"),
+    ],
+)
+def test_what_is_not_split(changes: dict[str, Any], message: str, taught: dict[str, Any], refused: Refused) -> None:
+    taught["chain"][1] |= {"split": True, "start": "fresh", "precision": "1-1-2", **changes}
+    taught["chain"][2] |= {"start": "fresh"}
+    assert refused(NetworkError, Recipe.from_dict, taught) == f"chain[1].split: {message}"
+    taught["chain"][1]["split"] = False
+    Recipe.from_dict(taught)
 
 
 def test_a_step_that_is_too_wide_to_be_split(small: dict[str, Any], refused: Refused) -> None:

@@ -176,11 +176,15 @@ class TestFromTeacher:
         assert torch.allclose(student.embedding.words.weight[0], rows[[1, 2, 4]].mean(0))
         assert torch.equal(student.embedding.words.weight[39], rows[38])
 
-    def test_the_head_is_left_out_where_the_pooling_differs(self) -> None:
-        teacher, student = self.teacher("mean"), self.student(2, "first", pooler=True)
+    @pytest.mark.parametrize("theirs", ["first", "mean"])
+    @pytest.mark.parametrize("mine", ["first", "mean"])
+    @pytest.mark.parametrize("pooler", [False, True])
+    def test_the_head_is_left_out_where_the_pooling_differs(self, theirs: str, mine: str, pooler: bool) -> None:
+        teacher, student = self.teacher(theirs), self.student(2, mine, pooler=pooler)
         before = student.classifier.weight.clone()
         start_from_teacher(student, teacher, [[index] for index in range(40)])
-        assert torch.equal(student.classifier.weight, before)
+        alike = (theirs, mine, pooler) in (("first", "first", True), ("mean", "mean", False))
+        assert torch.equal(student.classifier.weight, teacher.head.weight if alike else before)
 
     @pytest.mark.parametrize(
         ("changes", "message"),
@@ -199,6 +203,16 @@ class TestFromTeacher:
     )
     def test_another_shape_is_refused(self, changes: dict[str, object], message: str) -> None:
         sizes = {"layers": 2, "hidden": 16, "heads": 2, "ffn": (self.GELU,) * 2, "positions": 8}
+        shape = Shape(40, 2, **{**sizes, **changes})  # type: ignore[arg-type]
         with pytest.raises(NetworkError) as caught:
-            check_teacher_start(Shape(40, 2, **{**sizes, **changes}), self.CONFIG)  # type: ignore[arg-type]
+            check_teacher_start(shape, self.CONFIG)
         assert str(caught.value).startswith(message)
+        student = Member(shape)
+        before = {name: value.clone() for name, value in student.state_dict().items()}
+        with pytest.raises(NetworkError) as caught:
+            start_from_teacher(student, self.teacher("mean"), [[index] for index in range(40)])
+        assert str(caught.value).startswith(message)
+        assert all(torch.equal(value, before[name]) for name, value in student.state_dict().items())
+
+    def test_as_many_positions_as_the_teacher_has(self) -> None:
+        check_teacher_start(Shape(40, 2, layers=6, hidden=16, heads=2, ffn=(self.GELU,), positions=12), self.CONFIG)
