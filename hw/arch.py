@@ -123,7 +123,7 @@ class Accelerator:
             )
 
     def _check_keys(self) -> None:
-        """Check what the key buffer asks for: a group of drained rows lies in different banks, and none wraps around."""
+        """Check what the key buffer asks for: the rows of a group lie in different banks, and no group wraps around."""
         if self.key_lines == 0:
             return
         if self.key_lines == 1:

@@ -70,7 +70,10 @@ class Destination(IntEnum):
 
 @dataclass(frozen=True)
 class Field:
-    """Bits offset .. offset+width-1 of the 256-bit instruction. A count must not be 0; one with a default may be left out."""
+    """Bits offset .. offset+width-1 of the 256-bit instruction.
+
+    A count must not be 0. An operand with a default may be left out where an instruction is made.
+    """
 
     name: str
     offset: int
@@ -179,7 +182,7 @@ class Instruction:
 
 
 def make(opcode: Opcode, *, wait: int = 0, signal: int = 0, **operands: int) -> Instruction:
-    """Build an instruction from named operands, each checked against its field; those with a default may be left out."""
+    """Build an instruction from named operands, each checked against its field."""
     fields = FIELDS[opcode]
     names = {field.name for field in fields}
     operands = {field.name: field.default for field in fields if field.default is not None} | operands

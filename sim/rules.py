@@ -38,6 +38,9 @@ def _check_planes(accelerator: Accelerator, i: Instruction) -> None:
     ):
         value = getattr(i, name)
         _require(whole or value == single, name, f"{single} where unsigned, first or handover is 0", value)
+    for name in ("activation_negative", "weight_negative"):
+        value = getattr(i, name)
+        _require(not value or accelerator.code_bits > 1, name, "0 where code_bits is 1", value)
     for name in ("activation_planes", "weight_planes"):
         most = accelerator.code_bits
         _require(getattr(i, name) <= most, name, f"at most the {most} code_bits of the accelerator", getattr(i, name))

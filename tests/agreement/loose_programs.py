@@ -151,7 +151,8 @@ class LooseProgram:
             planes = (self._number(1, a.code_bits), self._number(1, a.code_bits) if plain else 1)
             form = {"unsigned": 1, "plain": plain, "activation_planes": planes[0], "weight_planes": planes[1]}
             if self._most_words(form) > 0:
-                return form | {"activation_negative": self._number(0, 1), "weight_negative": self._number(0, 1)}
+                signs = 1 if a.code_bits > 1 else 0
+                return form | {"activation_negative": self._number(0, signs), "weight_negative": self._number(0, signs)}
 
     def _sum_in_pieces(self) -> None:
         """Add one tile whose sum is made by several instructions, each from lines of its own."""

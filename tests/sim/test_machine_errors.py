@@ -107,6 +107,12 @@ WHOLE = {"unsigned": 1, "handover": 1}
 SINGLE = "where unsigned, first or handover is 0"
 
 
+@pytest.mark.parametrize("name", ["activation_negative", "weight_negative"])
+def test_signs_need_planes(name: str) -> None:
+    expected = f"{name} must be 0 where code_bits is 1, not 1"
+    assert message(matmul(**WHOLE, **{name: 1}), accelerator=SMALL.replace(code_bits=1)) == expected
+
+
 @pytest.mark.parametrize(
     ("instruction", "expected"),
     [
