@@ -52,8 +52,10 @@ FIELDS: dict[str, _Field] = {
     "pipeline": _Field("array", 0, 11),
     "sum_bits": _Field("array", 4, 31),
     "drain_rows": _Field("array", 1, 64),
+    "code_bits": _Field("array", 1, 8, power_of_two=True),
     "activation_lines": _Field("buffers", 2, 65536),
     "weight_lines": _Field("buffers", 2, 65536),
+    "key_lines": _Field("buffers", 0, 65536),
     "threshold_lines": _Field("buffers", 2, 65536),
     "output_lines": _Field("buffers", 2, 65536),
     "port_bits": _Field("memory", 8, 256, power_of_two=True),
@@ -80,8 +82,10 @@ class Accelerator:
     pipeline: int = 1
     sum_bits: int = 15
     drain_rows: int = 1
+    code_bits: int = 1
     activation_lines: int = 256
     weight_lines: int = 256
+    key_lines: int = 0
     threshold_lines: int = 64
     output_lines: int = 64
     port_bits: int = 32
@@ -105,6 +109,7 @@ class Accelerator:
     def _check_relations(self) -> None:
         if self.drain_rows > self.rows:
             raise AcceleratorError(f"array.drain_rows must be at most array.rows ({self.rows}), not {self.drain_rows}")
+        self._check_keys()
         levels = self.word_bits.bit_length()
         if self.pipeline > levels:
             raise AcceleratorError(
@@ -115,6 +120,24 @@ class Accelerator:
             need = (self.word_bits + 1).bit_length() + 1
             raise AcceleratorError(
                 f"array.sum_bits must be at least {need} to hold one word of {self.word_bits} bits, not {self.sum_bits}"
+            )
+
+    def _check_keys(self) -> None:
+        """Check what the key buffer asks for: the rows of a group lie in different banks, and no group wraps around."""
+        if self.key_lines == 0:
+            return
+        if self.key_lines == 1:
+            raise AcceleratorError("buffers.key_lines must be 0 (no key buffer) or at least 2, not 1")
+        for name in ("rows", "drain_rows"):
+            if getattr(self, name) & (getattr(self, name) - 1):
+                raise AcceleratorError(
+                    f"array.{name} must be a power of two where there is a key buffer, not {getattr(self, name)} "
+                    "(buffers.key_lines: 0 leaves it out)"
+                )
+        if self.drain_rows > self.columns:
+            raise AcceleratorError(
+                f"array.drain_rows must be at most array.columns ({self.columns}) where there is a key buffer, "
+                f"not {self.drain_rows}"
             )
 
     # --- derived sizes -------------------------------------------------------------------------------------------
@@ -146,8 +169,8 @@ class Accelerator:
 
     @property
     def line_bits(self) -> int:
-        """Width of one line of the activation and weight buffers."""
-        return max(self.port_bits, self.word_bits)
+        """Width of one line of the activation, weight and key buffers."""
+        return max(self.port_bits, self.word_bits, self.columns, self.rows if self.key_lines else 1)
 
     @property
     def line_beats(self) -> int:
@@ -156,8 +179,18 @@ class Accelerator:
 
     @property
     def line_words(self) -> int:
-        """Words in one line of the activation and weight buffers."""
+        """Words in one line of the activation, weight and key buffers."""
         return self.line_bits // self.word_bits
+
+    @property
+    def line_groups(self) -> int:
+        """Column groups in one line of the activation and key buffers."""
+        return self.line_bits // self.columns
+
+    @property
+    def line_row_groups(self) -> int:
+        """Row tiles in one line of the key buffer, where it is written transposed."""
+        return self.line_bits // self.rows
 
     @property
     def threshold_line_beats(self) -> int:

@@ -20,13 +20,12 @@ class Unit(IntEnum):
 
     LOAD = 0
     ARRAY = 1
-    THRESHOLD = 2
+    DRAIN = 2
     STORE = 3
     SEQUENCER = 4
 
 
-TOKEN_UNITS = (Unit.LOAD, Unit.ARRAY, Unit.THRESHOLD, Unit.STORE)
-
+TOKEN_UNITS = (Unit.LOAD, Unit.ARRAY, Unit.DRAIN, Unit.STORE)
 
 UNIT_NAMES = tuple(unit.name.lower() for unit in Unit)
 
@@ -46,7 +45,7 @@ class Opcode(IntEnum):
 UNIT_OF = {
     Opcode.LOAD: Unit.LOAD,
     Opcode.MATMUL: Unit.ARRAY,
-    Opcode.BINARIZE: Unit.THRESHOLD,
+    Opcode.BINARIZE: Unit.DRAIN,
     Opcode.STORE: Unit.STORE,
     Opcode.FENCE: Unit.SEQUENCER,
     Opcode.HALT: Unit.SEQUENCER,
@@ -61,18 +60,34 @@ class Buffer(IntEnum):
     THRESHOLD = 2
 
 
+class Destination(IntEnum):
+    """Where a BINARIZE writes."""
+
+    OUTPUT = 0
+    ACTIVATION = 1
+    KEY = 2
+
+
 @dataclass(frozen=True)
 class Field:
-    """Bits offset .. offset+width-1 of the 256-bit instruction. A count must not be 0."""
+    """Bits offset .. offset+width-1 of the 256-bit instruction.
+
+    A count must not be 0. An operand with a default may be left out where an instruction is made.
+    """
 
     name: str
     offset: int
     width: int
     count: bool = False
+    default: int | None = None
 
 
-def _half(word: int, high: int, name: str, count: bool = False) -> Field:
-    return Field(name, 32 * word + 16 * high, 16, count)
+def _half(word: int, high: int, name: str, count: bool = False, default: int | None = None) -> Field:
+    return Field(name, 32 * word + 16 * high, 16, count, default)
+
+
+def _flag(bit: int, name: str) -> Field:
+    return Field(name, bit, 1, default=0)
 
 
 OPCODE = Field("opcode", 0, 8)
@@ -96,6 +111,10 @@ FIELDS: dict[Opcode, tuple[Field, ...]] = {
         Field("unsigned", 24, 1),
         Field("first", 25, 1),
         Field("handover", 26, 1),
+        _flag(27, "keys"),
+        _flag(28, "plain"),
+        _flag(29, "activation_negative"),
+        _flag(30, "weight_negative"),
         _half(1, 0, "activation_line"),
         _half(1, 1, "weight_line"),
         _half(2, 0, "words", True),
@@ -104,14 +123,23 @@ FIELDS: dict[Opcode, tuple[Field, ...]] = {
         _half(3, 1, "column_groups", True),
         _half(4, 0, "activation_stride"),
         _half(4, 1, "weight_stride"),
+        _half(5, 0, "activation_plane_stride", default=0),
+        _half(5, 1, "weight_plane_stride", default=0),
+        Field("activation_planes", 192, 4, True, default=1),
+        Field("weight_planes", 196, 4, True, default=1),
     ),
     Opcode.BINARIZE: (
+        Field("destination", 24, 2, default=Destination.OUTPUT),
+        _flag(26, "transpose"),
+        _flag(27, "shared"),
         _half(1, 0, "threshold_line"),
         _half(1, 1, "output_line"),
         _half(2, 0, "output_group"),
         _half(2, 1, "output_stride"),
         _half(3, 0, "rows", True),
         _half(3, 1, "column_groups", True),
+        _half(4, 0, "output_bank", default=0),
+        _half(4, 1, "spare", default=0),
     ),
     Opcode.FENCE: (),
     Opcode.HALT: (),
@@ -157,6 +185,7 @@ def make(opcode: Opcode, *, wait: int = 0, signal: int = 0, **operands: int) -> 
     """Build an instruction from named operands, each checked against its field."""
     fields = FIELDS[opcode]
     names = {field.name for field in fields}
+    operands = {field.name: field.default for field in fields if field.default is not None} | operands
     if set(operands) != names:
         raise InstructionError(f"{opcode.name} must have the operands {sorted(names)}, not {sorted(operands)}")
     for field in fields:

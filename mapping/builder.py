@@ -20,6 +20,10 @@ Clock = tuple[int, ...]
 
 _NOTHING: Clock = (-1,) * len(TOKEN_UNITS)
 _NAMES = {opcode: tuple(field.name for field in fields) for opcode, fields in FIELDS.items()}
+_DEFAULTS = {
+    opcode: {field.name: field.default for field in fields if field.default is not None}
+    for opcode, fields in FIELDS.items()
+}
 
 
 class Access(NamedTuple):
@@ -57,9 +61,13 @@ class Builder:
     def add(
         self, opcode: Opcode, operands: dict[str, int], reads: Sequence[Access] = (), writes: Sequence[Access] = ()
     ) -> None:
-        """Append an instruction of a unit. A MATMUL with handover must be followed by its BINARIZE."""
+        """Append an instruction of a unit; operands with a default may be left out.
+
+        A MATMUL with handover must be followed by its BINARIZE.
+        """
         unit, index = UNIT_OF[opcode], len(self._drafts)
-        draft = _Draft(opcode, tuple([operands[name] for name in _NAMES[opcode]]))
+        values = _DEFAULTS[opcode] | operands
+        draft = _Draft(opcode, tuple([values[name] for name in _NAMES[opcode]]))
         needs = self._needs(unit, reads, writes)
         clock = self._issued[unit]
         for producer, earlier in self._unimplied(needs, clock):

@@ -86,7 +86,7 @@ class _Pairing:
         drains = {}
         for where in places:
             opcode = where.instruction.opcode
-            if where.instruction.unit in (Unit.ARRAY, Unit.THRESHOLD, Unit.SEQUENCER):
+            if where.instruction.unit in (Unit.ARRAY, Unit.DRAIN, Unit.SEQUENCER):
                 self._check_handed(where)
             if opcode is Opcode.MATMUL:
                 self._matmul(where)

@@ -67,6 +67,10 @@ class Where:
 
 def footprint(accelerator: Accelerator, where: Where) -> Footprint:
     """Return what an instruction touches; raise CheckError if an operand breaks a rule or leaves a buffer."""
+    for field in FIELDS[where.instruction.opcode]:
+        if field.default is not None:
+            holds = where[field.name] == field.default
+            where.require(holds, field.name, f"{field.default} in the program of a layer", where[field.name])
     match where.instruction.opcode:
         case Opcode.LOAD:
             return _load(accelerator, where)

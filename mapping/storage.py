@@ -39,8 +39,8 @@ class Storage:
         self._buffers = {
             "activation": _Space("activation", (a.rows, a.activation_lines), Unit.LOAD, Unit.ARRAY),
             "weight": _Space("weight", (a.columns, a.weight_lines), Unit.LOAD, Unit.ARRAY),
-            "threshold": _Space("threshold", (1, a.threshold_lines), Unit.LOAD, Unit.THRESHOLD),
-            "output": _Space("output", (a.rows, a.output_lines), Unit.THRESHOLD, Unit.STORE),
+            "threshold": _Space("threshold", (1, a.threshold_lines), Unit.LOAD, Unit.DRAIN),
+            "output": _Space("output", (a.rows, a.output_lines), Unit.DRAIN, Unit.STORE),
         }
         self._memory = {
             region.name: _Space(region.name, (region.size // a.beat_bytes,), Unit.STORE, Unit.LOAD)

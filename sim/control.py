@@ -12,6 +12,7 @@ from sim.queues import issue_head, push, retire_oldest, shift
 from sim.state import (
     ARRAY,
     BUSY,
+    DRAIN,
     EMPTY,
     ISSUE,
     LOAD,
@@ -21,20 +22,19 @@ from sim.state import (
     OWNER_LOAD,
     SEQUENCER,
     STORE,
-    THRESHOLD,
     TOKEN,
     WAIT,
     State,
 )
-from sim.units import Flow, advance_transfer, start_array, start_threshold, start_transfer
+from sim.units import Flow, advance_transfer, start_array, start_drain, start_transfer
 
 FETCHES, LOADS, STORES = 1, 2, 4
 """A burst for fetch or LOAD goes to AR, a burst of STORE to AW."""
 
-LOAD_ISSUES, ARRAY_ISSUES, THRESHOLD_ISSUES, STORE_ISSUES = 16, 32, 64, 128
+LOAD_ISSUES, ARRAY_ISSUES, DRAIN_ISSUES, STORE_ISSUES = 16, 32, 64, 128
 """A unit issues the head of its queue."""
 
-PUSHES, DRAINS, FENCES, HALTS = 256, 512, 1024, 2048
+PUSHES, HOLDS, FENCES, HALTS = 256, 512, 1024, 2048
 """The sequencer takes an instruction of a unit, waits with a FENCE or HALT, takes a FENCE, ends the run."""
 
 _HALT = int(Opcode.HALT)
@@ -44,7 +44,7 @@ _HALT = int(Opcode.HALT)
 def decide(s: State, port: Port, flow: Flow) -> int:
     """Return what is decided in a cycle.
 
-    It notes in `rest` the state of each unit, for when it is not busy (nor, for ARRAY and THRESHOLD, waiting).
+    It notes in `rest` the state of each unit, for when it is not busy (nor, for ARRAY and DRAIN, waiting).
     """
     actions = _reads(s, port.ar) | _writes(s, port.aw)
     load_free = s.load.active == 0 or (actions & LOADS != 0 and s.load.final != 0)
@@ -53,7 +53,7 @@ def decide(s: State, port: Port, flow: Flow) -> int:
     store_room = s.store.level < s.config.transfers_in_flight
     actions |= _issue(s, LOAD, load_free and load_room, LOAD_ISSUES)
     actions |= _issue(s, ARRAY, s.array.active == 0 or flow.enters_last, ARRAY_ISSUES)
-    actions |= _issue(s, THRESHOLD, s.threshold.active == 0 or flow.takes_last, THRESHOLD_ISSUES)
+    actions |= _issue(s, DRAIN, s.drain.active == 0 or flow.takes_last, DRAIN_ISSUES)
     actions |= _issue(s, STORE, store_free and store_room, STORE_ISSUES)
     if s.load.level != 0:
         s.rest[LOAD] = WAIT
@@ -104,7 +104,7 @@ def _sequence(s: State) -> int:
         return 0
     if unit == SEQUENCER and s.sequence.inflight != 0:
         s.rest[SEQUENCER] = WAIT
-        return DRAINS
+        return HOLDS
     if unit != SEQUENCER and s.queues[unit].pushed - s.queues[unit].popped >= s.config.queue_depth:
         s.rest[SEQUENCER] = TOKEN
         return 0
@@ -117,7 +117,7 @@ def _sequence(s: State) -> int:
 @compiled
 def carry_out(s: State, cycle: int, actions: int) -> None:
     """Change the registers as decided."""
-    if actions & (PUSHES | DRAINS | FENCES | HALTS):
+    if actions & (PUSHES | HOLDS | FENCES | HALTS):
         _advance_sequencer(s, cycle, actions)
     if actions & FETCHES:
         s.sequence.next += 1
@@ -133,8 +133,8 @@ def carry_out(s: State, cycle: int, actions: int) -> None:
         start_transfer(s.config, s.load, s.table[issue_head(s, LOAD, cycle)])
     if actions & ARRAY_ISSUES:
         start_array(s.config, s.array, s.table[issue_head(s, ARRAY, cycle)])
-    if actions & THRESHOLD_ISSUES:
-        start_threshold(s.config, s.threshold, s.table[issue_head(s, THRESHOLD, cycle)])
+    if actions & DRAIN_ISSUES:
+        start_drain(s.config, s.drain, s.table[issue_head(s, DRAIN, cycle)])
     if actions & STORE_ISSUES:
         start_transfer(s.config, s.store, s.table[issue_head(s, STORE, cycle)])
 

@@ -25,13 +25,13 @@ from sim.channels import (
     send_beat,
 )
 from sim.compiled import compiled, compiled_whole
-from sim.control import DRAINS, HALTS, carry_out, decide, retire
+from sim.control import HALTS, HOLDS, carry_out, decide, retire
 from sim.queues import look_at_next
-from sim.state import ARRAY, BUSY, EMPTY, LOAD, SEQUENCER, STORE, THRESHOLD, UNITS, WAIT, State
-from sim.units import Flow, advance_array, advance_threshold, flow_signals
+from sim.state import ARRAY, BUSY, DRAIN, EMPTY, LOAD, SEQUENCER, STORE, UNITS, WAIT, State
+from sim.units import Flow, advance_array, advance_drain, flow_signals
 
 _PULSE_DELAY = np.int64(2)
-"""Places that THRESHOLD's delayed pulses move before they count: with the first place, three cycles."""
+"""Places that DRAIN's delayed pulses move before they count: with the first place, three cycles."""
 
 
 def cached_run(sources: str) -> Callable[[State], int]:
@@ -54,7 +54,7 @@ def run(s: State) -> int:
     while cycle - last_event <= s.config.patience:
         cycle += 1
         port = port_signals(s, cycle)
-        flow = flow_signals(s.config, s.array, s.threshold)
+        flow = flow_signals(s.config, s.array, s.drain)
         pulses = _pulses(s, port)
         stirred = _stirs(port, flow) or pulses != 0
         awake = awake or stirred
@@ -72,7 +72,7 @@ def run(s: State) -> int:
         if pulses != 0:
             retire(s, cycle, pulses)
 
-        happened = stirred or stored or actions & ~DRAINS != 0
+        happened = stirred or stored or actions & ~HOLDS != 0
         awake = happened or s.config.vigilant != 0
         if happened or port.r or port.w or port.sends or flow.takes or flow.enters:
             last_event = cycle
@@ -82,8 +82,8 @@ def run(s: State) -> int:
 @compiled
 def _pulses(s: State, port: Port) -> int:
     """Return the retirement pulses of a cycle, a mask of units."""
-    drained = s.threshold.pulses >> _PULSE_DELAY & 1
-    pulses: int = s.load.pulse << LOAD | s.array.pulse << ARRAY | drained << THRESHOLD | int(port.b_final) << STORE
+    drained = s.drain.pulses >> _PULSE_DELAY & 1
+    pulses: int = s.load.pulse << LOAD | s.array.pulse << ARRAY | drained << DRAIN | int(port.b_final) << STORE
     return pulses
 
 
@@ -97,10 +97,10 @@ def _stirs(port: Port, flow: Flow) -> bool:
 def _note(s: State, port: Port, flow: Flow) -> None:
     """Count what each unit does in this cycle."""
     array = s.rest[ARRAY] if flow.moves else WAIT
-    threshold = WAIT if s.threshold.active != 0 else s.rest[THRESHOLD]
+    drain = WAIT if s.drain.active != 0 else s.rest[DRAIN]
     s.states[LOAD, BUSY if port.r_load else s.rest[LOAD]] += 1
     s.states[ARRAY, BUSY if flow.enters else array] += 1
-    s.states[THRESHOLD, BUSY if flow.takes else threshold] += 1
+    s.states[DRAIN, BUSY if flow.takes else drain] += 1
     s.states[STORE, BUSY if port.w else s.rest[STORE]] += 1
     s.states[SEQUENCER, s.rest[SEQUENCER]] += 1
 
@@ -142,11 +142,11 @@ def _advance_reads(s: State, cycle: int, port: Port) -> None:
 
 @compiled
 def _advance_flow(s: State, flow: Flow) -> None:
-    """Advance ARRAY, the drain register and THRESHOLD."""
-    s.threshold.pulses <<= 1
-    if flow.takes and advance_threshold(s.config, s.threshold):
-        s.threshold.pulses |= 1
-    s.threshold.pulses &= 7
+    """Advance ARRAY, the drain register and DRAIN."""
+    s.drain.pulses <<= 1
+    if flow.takes and advance_drain(s.config, s.drain):
+        s.drain.pulses |= 1
+    s.drain.pulses &= 7
     if flow.releases:
         s.array.full = 0
     s.array.pulse = flow.moves and advance_array(s.config, s.array)

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from hw.arch import Accelerator
-from hw.isa import Buffer, Instruction, Opcode
+from hw.isa import Buffer, Destination, Instruction, Opcode
 from hw.program import Program
 from sim.checksum import checksum, fold_bits, fold_bytes, fold_fields
 from sim.errors import MachineError
-from sim.tiles import Tiles, compute_tiles, read_thresholds
-from sim.transfers import beat_numbers, read_rows, require_lines, require_rows, write_rows
+from sim.rules import check_binarize
+from sim.tiles import Tiles, compute_tiles
+from sim.transfers import beat_numbers, read_rows, require_rows, write_rows
+from sim.writes import read_thresholds, write_bits
 
 __all__ = ["Execution", "Machine", "MachineError", "execute"]
 
@@ -48,7 +50,7 @@ def execute(program: Program) -> Execution:
 class Machine:
     """The state that instructions work on: memory, buffers, the sums in the array, the tiles on their way to BINARIZE.
 
-    Buffers are little-endian bytes, [bank, line, byte].
+    Buffers are little-endian bytes, [bank, line, byte]. A key buffer that is left out has no lines.
     """
 
     def __init__(self, accelerator: Accelerator, memory: np.ndarray) -> None:
@@ -57,11 +59,12 @@ class Machine:
         self.memory = memory
         line_bytes = a.line_bits // 8
         self.buffers = {
-            Buffer.ACTIVATION: np.zeros((a.rows, a.activation_lines, line_bytes), np.uint8),
-            Buffer.WEIGHT: np.zeros((a.columns, a.weight_lines, line_bytes), np.uint8),
-            Buffer.THRESHOLD: np.zeros((1, a.threshold_lines, a.threshold_line_bits // 8), np.uint8),
+            "activation": np.zeros((a.rows, a.activation_lines, line_bytes), np.uint8),
+            "weight": np.zeros((a.columns, a.weight_lines, line_bytes), np.uint8),
+            "key": np.zeros((a.columns, a.key_lines, line_bytes), np.uint8),
+            "threshold": np.zeros((1, a.threshold_lines, a.threshold_line_bits // 8), np.uint8),
+            "output": np.zeros((a.rows, a.output_lines, a.output_line_bits // 8), np.uint8),
         }
-        self.output = np.zeros((a.rows, a.output_lines, a.output_line_bits // 8), np.uint8)
         self.held = Tiles.zero(a)
         self.drained: Tiles | None = None
         self.drained_shape = (0, 0)
@@ -86,19 +89,20 @@ class Machine:
     def _load(self, i: Instruction) -> int:
         if i.buffer not in tuple(Buffer):
             raise MachineError(f"buffer must be one of {', '.join(str(b.value) for b in Buffer)}, not {i.buffer}")
-        buffer = self.buffers[Buffer(i.buffer)]
+        name = Buffer(i.buffer).name.lower()
+        buffer = self.buffers[name]
         require_rows(i)
         line_beats = buffer.shape[2] // self.accelerator.beat_bytes
         if i.row_beats % line_beats:
             raise MachineError(f"row_beats must be a multiple of the {line_beats} beats of a line, not {i.row_beats}")
         beats = self._beats()[beat_numbers(self.accelerator, i, len(self.memory))]
-        write_rows(buffer, Buffer(i.buffer).name.lower(), i, beats)
+        write_rows(buffer, name, i, beats)
         return checksum(fold_bytes(beats))
 
     def _store(self, i: Instruction) -> int:
         require_rows(i)
         numbers = beat_numbers(self.accelerator, i, len(self.memory))
-        beats = read_rows(self.output, "output", i, self.accelerator.beat_bytes)
+        beats = read_rows(self.buffers["output"], "output", i, self.accelerator.beat_bytes)
         self._beats()[numbers] = beats
         return checksum(fold_bytes(beats))
 
@@ -118,15 +122,15 @@ class Machine:
         if not i.handover:
             return 0
         self.drained, self.drained_shape = tiles, (i.rows, i.column_groups)
-        sums = np.where(self._valid(i.rows)[:, None, :, None], tiles.sums, 0)
-        folds = fold_fields(sums.reshape(*sums.shape[:2], -1), self.accelerator.count_bits)
-        return checksum(folds)
+        count_bits = self.accelerator.count_bits
+        sums = np.where(self._valid(i), tiles.sums, 0) & ((1 << count_bits) - 1)
+        return checksum(fold_fields(sums.reshape(*sums.shape[:2], -1), count_bits))
 
-    def _valid(self, rows: int) -> np.ndarray:
-        """Return which rows of the array are valid in each row tile, bool [row tile, row]."""
-        row_tiles = -(-rows // self.accelerator.rows)
+    def _valid(self, i: Instruction) -> np.ndarray:
+        """Return which rows of the array are valid in each row tile, bool [row tile, 1, row, 1]."""
+        row_tiles = -(-i.rows // self.accelerator.rows)
         numbers = np.arange(row_tiles * self.accelerator.rows)
-        return (numbers < rows).reshape(row_tiles, self.accelerator.rows)
+        return (numbers < i.rows).reshape(row_tiles, 1, self.accelerator.rows, 1)
 
     # --- BINARIZE ------------------------------------------------------------------------------------------------
 
@@ -138,31 +142,14 @@ class Machine:
                 f"rows and column_groups must be those of the MATMUL, {self.drained_shape}, "
                 f"not {(i.rows, i.column_groups)}"
             )
-        thresholds, polarity = read_thresholds(self.accelerator, self.buffers[Buffer.THRESHOLD][0], i)
+        check_binarize(self.accelerator, i)
+        thresholds, polarity = read_thresholds(self.accelerator, self.buffers["threshold"][0], i)
         reached = self.drained.values() >= thresholds[None, :, None, :]
-        bits = (reached ^ polarity[None, :, None, :]) & self._valid(i.rows)[:, None, :, None]
+        bits = (reached ^ polarity[None, :, None, :]) & self._valid(i)
+        bits[:, -1, :, self.accelerator.columns - i.spare :] = False
         self.drained = None
-        self._write_output(i, bits.astype(np.uint8))
+        write_bits(self.buffers[Destination(i.destination).name.lower()], i, bits)
         return checksum(self._group_folds(bits, i.rows))
-
-    def _write_output(self, i: Instruction, bits: np.ndarray) -> None:
-        """Write the bits [row tile, column group, row, column], clearing what is behind them in their last line."""
-        a = self.accelerator
-        row_tiles, groups = bits.shape[:2]
-        skipped, position = divmod(i.output_group, a.output_line_groups)
-        lines = -(-(position + groups) // a.output_line_groups)
-        first = i.output_line + skipped
-        require_lines("output", first + (row_tiles - 1) * i.output_stride, lines, a.output_lines)
-        for m in range(row_tiles):
-            valid = min(a.rows, i.rows - m * a.rows)
-            line = first + m * i.output_stride
-            kept = np.unpackbits(self.output[:valid, line], axis=-1, bitorder="little")
-            row = np.zeros((valid, lines * a.output_line_bits), np.uint8)
-            start = position * a.columns
-            row[:, :start] = kept[:, :start]
-            row[:, start : start + groups * a.columns] = bits[m, :, :valid].swapaxes(0, 1).reshape(valid, -1)
-            packed = np.packbits(row, axis=-1, bitorder="little")
-            self.output[:valid, line : line + lines] = packed.reshape(valid, lines, -1)
 
     def _group_folds(self, bits: np.ndarray, rows: int) -> np.ndarray:
         """Return the folds of the groups of `drain_rows` rows, tile by tile; only the last row tile may be partial."""

@@ -17,7 +17,7 @@ RING = 64
 """Bursts that a ring can hold: the largest reads_in_flight and writes_in_flight."""
 
 UNITS, STATES = 5, 5
-LOAD, ARRAY, THRESHOLD, STORE, SEQUENCER = (int(unit) for unit in Unit)
+LOAD, ARRAY, DRAIN, STORE, SEQUENCER = (int(unit) for unit in Unit)
 BUSY, WAIT, TOKEN, ISSUE, EMPTY = range(STATES)
 
 BURST_BEATS, BURST_OWNER, BURST_FINAL, BURST_TIME = range(4)
@@ -26,7 +26,10 @@ BURST_BEATS, BURST_OWNER, BURST_FINAL, BURST_TIME = range(4)
 OWNER_FETCH, OWNER_LOAD = range(2)
 
 OPCODE, OP_UNIT, OP_WAIT, OP_SIGNAL, OP_A, OP_B, OP_C, OP_D, OP_COLUMNS = range(9)
-"""Columns of the instruction table; A to D are the operands that matter to time, by opcode."""
+"""Columns of the instruction table; A to D are the operands that matter to time, by opcode.
+
+The words of a MATMUL are those of all pairs of planes.
+"""
 
 _OPERANDS: dict[Opcode, tuple[str, ...]] = {
     Opcode.LOAD: ("address", "stride", "segments", "segment_beats"),
@@ -77,8 +80,8 @@ TRANSFER = _record(
 COMPUTE = _record("active", "pulse", "words", "word", "tile", "handover", "pipe", "full")
 """ARRAY: words and tiles left, the pipeline (two bits for each stage) and whether the drain register is full."""
 
-DRAIN = _record("active", "pulses", "rows", "rows_left", "groups", "group", "column_groups", "column_group")
-"""THRESHOLD: rows of the tile and of the rest, groups and column groups left, the delayed retirement pulses."""
+GROUPS = _record("active", "pulses", "rows", "rows_left", "groups", "group", "column_groups", "column_group")
+"""DRAIN: rows of the tile and of the rest, groups and column groups left, the delayed retirement pulses."""
 
 QUEUE = _record("pushed", "popped", "retired", "head", "needs", "available")
 """A unit's queue as counts of its instructions in program order; the index of its head, NEVER for none; and as masks
@@ -94,7 +97,7 @@ class State(NamedTuple):
     sequence: Any
     load: Any
     array: Any
-    threshold: Any
+    drain: Any
     store: Any
     queues: Any
     tokens: Any
@@ -124,7 +127,7 @@ def initial_state(accelerator: Accelerator, instructions: tuple[Instruction, ...
         sequence=sequence,
         load=_zero(TRANSFER),
         array=_zero(COMPUTE),
-        threshold=_zero(DRAIN),
+        drain=_zero(GROUPS),
         store=_zero(TRANSFER),
         queues=queues,
         tokens=np.zeros((SEQUENCER, SEQUENCER), np.int64),
@@ -172,6 +175,8 @@ def instruction_table(instructions: tuple[Instruction, ...]) -> np.ndarray:
     for i in instructions:
         unit, places = _PLACES[i.opcode]
         operands = [i.operands[place] for place in places]
+        if i.opcode is Opcode.MATMUL:
+            operands[0] *= i.activation_planes * i.weight_planes
         rows.append((i.opcode.value, unit, i.wait, i.signal, *operands, *(0,) * (OP_COLUMNS - OP_A - len(operands))))
     return np.array(rows, np.int64)
 

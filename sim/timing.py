@@ -30,7 +30,7 @@ class TimingError(ValueError):
 class Timing:
     """Issue and retire cycle of each instruction in program order, total cycles, and cycles by unit and state.
 
-    `states[unit, state]` has the units load, array, threshold, store, sequencer and the states busy, wait, token,
+    `states[unit, state]` has the units load, array, drain, store, sequencer and the states busy, wait, token,
     issue, empty; each row adds up to `cycles`. All arrays are int64.
     """
 

@@ -52,11 +52,11 @@ def advance_transfer(config: Any, unit: Any) -> None:
     _split(config, unit)
 
 
-# --- ARRAY and THRESHOLD ----------------------------------------------------------------------------------------------
+# --- ARRAY and DRAIN --------------------------------------------------------------------------------------------------
 
 
 class Flow(NamedTuple):
-    """The signals of ARRAY and THRESHOLD in a cycle, as docs/machine.md names them."""
+    """The signals of ARRAY and DRAIN in a cycle, as docs/machine.md names them."""
 
     takes: bool
     takes_last: bool
@@ -67,11 +67,11 @@ class Flow(NamedTuple):
 
 
 @compiled
-def flow_signals(config: Any, array: Any, threshold: Any) -> Flow:
-    """Return the signals of ARRAY and THRESHOLD in a cycle."""
-    takes = threshold.active != 0 and array.full != 0
-    releases = takes and threshold.group == 1
-    takes_last = releases and threshold.column_group == 1 and threshold.rows_left == threshold.rows
+def flow_signals(config: Any, array: Any, drain: Any) -> Flow:
+    """Return the signals of ARRAY and DRAIN in a cycle."""
+    takes = drain.active != 0 and array.full != 0
+    releases = takes and drain.group == 1
+    takes_last = releases and drain.column_group == 1 and drain.rows_left == drain.rows
     moves = releases or array.full == 0 or (array.pipe >> config.last_stage) & 1 == 0
     enters = moves and array.active != 0
     enters_last = enters and array.word == 1 and array.tile == 1
@@ -113,37 +113,37 @@ def advance_array(config: Any, array: Any) -> bool:
 
 
 @compiled
-def start_threshold(config: Any, threshold: Any, operands: Any) -> None:
+def start_drain(config: Any, drain: Any, operands: Any) -> None:
     """Begin with an instruction: its first group can be taken in the next cycle."""
-    threshold.active = 1
-    threshold.rows_left = operands[OP_A]
-    threshold.column_groups = operands[OP_B]
-    threshold.column_group = operands[OP_B]
-    _start_tile(config, threshold)
+    drain.active = 1
+    drain.rows_left = operands[OP_A]
+    drain.column_groups = operands[OP_B]
+    drain.column_group = operands[OP_B]
+    _start_tile(config, drain)
 
 
 @compiled
-def _start_tile(config: Any, threshold: Any) -> None:
+def _start_tile(config: Any, drain: Any) -> None:
     """Count the groups of a tile of the rows that are left."""
-    threshold.rows = min(config.rows, threshold.rows_left)
-    threshold.groups = -(-threshold.rows // config.drain_rows)
-    threshold.group = threshold.groups
+    drain.rows = min(config.rows, drain.rows_left)
+    drain.groups = -(-drain.rows // config.drain_rows)
+    drain.group = drain.groups
 
 
 @compiled
-def advance_threshold(config: Any, threshold: Any) -> bool:
+def advance_drain(config: Any, drain: Any) -> bool:
     """Take one group; return whether it is the last of its instruction."""
-    threshold.group -= 1
-    if threshold.group != 0:
+    drain.group -= 1
+    if drain.group != 0:
         return False
-    threshold.group = threshold.groups
-    threshold.column_group -= 1
-    if threshold.column_group != 0:
+    drain.group = drain.groups
+    drain.column_group -= 1
+    if drain.column_group != 0:
         return False
-    threshold.column_group = threshold.column_groups
-    threshold.rows_left -= threshold.rows
-    if threshold.rows_left == 0:
-        threshold.active = 0
+    drain.column_group = drain.column_groups
+    drain.rows_left -= drain.rows
+    if drain.rows_left == 0:
+        drain.active = 0
         return True
-    _start_tile(config, threshold)
+    _start_tile(config, drain)
     return False

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sim.timing import Timing
 
 Say = Callable[[str], None]
-WAITS_FOR = {"load": "memory", "array": "drain", "threshold": "array", "store": "memory", "sequencer": "fence"}
+WAITS_FOR = {"load": "memory", "array": "drain", "drain": "array", "store": "memory", "sequencer": "fence"}
 DEMO_LAYER = (16, 64, 48)
 RTL_FOLDER, CASE_FOLDER, WORK_FOLDER = "rtl", "case", "work"
 

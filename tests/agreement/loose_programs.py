@@ -1,4 +1,5 @@
-"""Random programs that no mapper would make: negative strides, output groups at an offset, long rows, sums in pieces.
+"""Random programs that no mapper would make: negative strides, output groups at an offset, long rows, sums in pieces,
+any number of planes, products whose bits become operands of later ones.
 
 Only what is written in one phase and read in another is kept apart by a FENCE; within a phase everything overlaps.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 from random import Random
 
 from hw.arch import Accelerator
-from hw.isa import Buffer, Instruction, Opcode, make
+from hw.isa import Buffer, Destination, Instruction, Opcode, make
 from hw.program import Program, Region
 
 SPACE = 1 << 13
@@ -22,6 +23,10 @@ class LooseProgram:
         self.a = accelerator
         self.random = random
         self.instructions: list[Instruction] = []
+        self.destination = Destination.OUTPUT
+        self.readable: dict[str, range] = {}
+        self.writable = range(0)
+        self.right, self.transpose, self.line_pieces = "weight", 0, 1
 
     def build(self, phases: int) -> Program:
         """Return the program with its memory."""
@@ -29,8 +34,7 @@ class LooseProgram:
             self._fill(buffer)
         for _ in range(phases):
             self._add(Opcode.FENCE)
-            for _ in range(self._number(1, 4)):
-                self._product()
+            self._products()
             self._add(Opcode.FENCE)
             for _ in range(self._number(1, 3)):
                 self.random.choice([self._store, self._load])()
@@ -99,65 +103,143 @@ class LooseProgram:
         shape = {"row_beats": row_beats, "segments": segments, "segment_beats": total // segments}
         self._add(opcode, address=start, stride=stride, **shape, **more)
 
+    # --- products ------------------------------------------------------------------------------------------------
+
+    def _products(self) -> None:
+        """Add products that all write one buffer; of that buffer they read and write different lines."""
+        a = self.a
+        destinations = [Destination.OUTPUT, Destination.ACTIVATION] + [Destination.KEY] * (a.key_lines > 0)
+        self.destination = self.random.choice(destinations)
+        self.readable = {
+            "activation": range(a.activation_lines),
+            "weight": range(a.weight_lines),
+            "key": range(a.key_lines),
+        }
+        self.writable = range(a.output_lines)
+        if self.destination is not Destination.OUTPUT:
+            name = self.destination.name.lower()
+            lines = len(self.readable[name])
+            cut = self._number(1, lines - 1)
+            parts = [range(cut), range(cut, lines)]
+            self.random.shuffle(parts)
+            self.readable[name], self.writable = parts
+        for _ in range(self._number(1, 4)):
+            self._product()
+
     def _product(self) -> None:
         a = self.a
-        if self.random.random() < 0.4:
+        self.right = self.random.choice(["weight", "key"]) if a.key_lines else "weight"
+        if self.random.random() < 0.3:
             self._sum_in_pieces()
             return
-        words = self._number(1, self._most_words())
+        planes = self._planes()
+        words = self._number(1, self._most_words(planes))
         rows, groups = self._number(1, 4 * a.rows), self._number(1, min(3, a.threshold_lines))
-        tiles = -(-rows // a.rows)
-        unsigned = self._number(0, 1)
+        unsigned = planes["unsigned"]
         pad = 0 if unsigned else self._number(0, a.word_bits - 1)
-        self._matmul(words, rows, groups, tiles, unsigned=unsigned, first=1, handover=1, pad=pad)
-        self._binarize(rows, groups, tiles)
+        rows, groups = self._room(rows, groups)
+        self._matmul(words, rows, groups, first=1, handover=1, pad=pad, **planes)
+        self._binarize(rows, groups)
+
+    def _planes(self) -> dict[str, int]:
+        """Return what a sum is made of: one plane of each operand or several, the first of which may be subtracted."""
+        a, random = self.a, self.random
+        if random.random() < 0.4:
+            return {"unsigned": self._number(0, 1), "activation_planes": 1, "weight_planes": 1, "plain": 0}
+        while True:
+            plain = self._number(0, 1)
+            planes = (self._number(1, a.code_bits), self._number(1, a.code_bits) if plain else 1)
+            form = {"unsigned": 1, "plain": plain, "activation_planes": planes[0], "weight_planes": planes[1]}
+            if self._most_words(form) > 0:
+                signs = 1 if a.code_bits > 1 else 0
+                return form | {"activation_negative": self._number(0, signs), "weight_negative": self._number(0, signs)}
 
     def _sum_in_pieces(self) -> None:
         """Add one tile whose sum is made by several instructions, each from lines of its own."""
         a = self.a
-        rows, left = self._number(1, a.rows), self._most_words()
-        unsigned, pieces = self._number(0, 1), []
-        while left and len(pieces) < 4:
+        form = {"unsigned": self._number(0, 1), "activation_planes": 1, "weight_planes": 1, "plain": 0}
+        form["plain"] = form["unsigned"] and self._number(0, 1)
+        if self._most_words(form) < 1:
+            form["plain"] = 0
+        left, pieces = self._most_words(form), []
+        while left > 0 and len(pieces) < 4:
             pieces.append(self._number(1, left))
             left -= pieces[-1]
+        rows, _ = self._room(self._number(1, a.rows), 1)
         for place, words in enumerate(pieces):
             ends = {"first": int(place == 0), "handover": int(place == len(pieces) - 1)}
-            self._matmul(words, rows, 1, 1, unsigned=unsigned, pad=0, **ends)
-        self._binarize(rows, 1, 1)
+            self._matmul(words, rows, 1, pad=0, **form, **ends)
+        self._binarize(rows, 1)
 
-    def _most_words(self) -> int:
-        """Return the words that a sum can add up and that the lines of both buffers hold."""
+    def _most_words(self, form: dict[str, int]) -> int:
+        """Return the words that a sum of this form can add up and that the planes in both buffers have lines for."""
         a = self.a
-        return min(a.max_inputs // a.word_bits, min(a.activation_lines, a.weight_lines) * a.line_words, 100)
+        planes = form["activation_planes"], form["weight_planes"]
+        bits = a.max_inputs // ((1 << planes[0]) - 1) // ((1 << planes[1]) - 1) // (1 + form["plain"])
+        lines = min(len(self.readable["activation"]) // planes[0], len(self.readable[self.right]) // planes[1])
+        return min(bits // a.word_bits, lines * a.line_words, 100)
 
-    def _matmul(self, words: int, rows: int, groups: int, tiles: int, **flags: int) -> None:
+    def _matmul(self, words: int, rows: int, groups: int, **form: int) -> None:
         a, lines = self.a, -(-words // self.a.line_words)
-        operands = dict(
-            zip(("activation_line", "activation_stride"), self._places(a.activation_lines, lines, tiles), strict=True)
-        )
-        operands |= dict(
-            zip(("weight_line", "weight_stride"), self._places(a.weight_lines, lines, groups), strict=True)
-        )
-        self._add(Opcode.MATMUL, words=words, rows=rows, column_groups=groups, **operands, **flags)
+        operands: dict[str, int] = {"keys": int(self.right == "key")}
+        for name, space, count in (
+            ("activation", self.readable["activation"], -(-rows // a.rows)),
+            ("weight", self.readable[self.right], groups),
+        ):
+            planes = form[f"{name}_planes"]
+            plane_stride = self._number(0, (len(space) - lines) // (planes - 1) if planes > 1 else 9)
+            reach = lines + (planes - 1) * plane_stride
+            first, stride = self._places(space, reach, count)
+            operands |= {f"{name}_line": first, f"{name}_stride": stride, f"{name}_plane_stride": plane_stride}
+        self._add(Opcode.MATMUL, words=words, rows=rows, column_groups=groups, **operands, **form)
 
-    def _places(self, lines: int, needed: int, count: int) -> tuple[int, int]:
+    def _places(self, space: range, needed: int, count: int) -> tuple[int, int]:
         """Return a first line and a stride for `count` pieces of `needed` lines each; pieces may overlap."""
+        lines = len(space)
         stride = self._number(0, (lines - needed) // max(1, count - 1)) if count > 1 else self._number(0, 65535)
         reach = needed + (count - 1) * stride if count > 1 else needed
-        return self._number(0, lines - reach), stride
+        return space.start + self._number(0, lines - reach), stride
 
-    def _binarize(self, rows: int, groups: int, tiles: int) -> None:
+    # --- where bits go -------------------------------------------------------------------------------------------
+
+    def _room(self, rows: int, groups: int) -> tuple[int, int]:
+        """Choose how bits are written; return as many rows and column groups as there is room for."""
         a = self.a
-        offset = self._number(0, max(0, a.output_lines * a.output_line_groups // 2 - groups))
-        needed = -(-(offset + groups) // a.output_line_groups)
-        line, stride = self._places(a.output_lines, needed, tiles)
-        threshold = self._number(0, a.threshold_lines - groups)
-        shape = {"rows": rows, "column_groups": groups}
+        self.transpose = int(self.destination is Destination.KEY and self.random.random() < 0.5)
+        pieces = {
+            Destination.OUTPUT: a.output_line_groups,
+            Destination.ACTIVATION: a.line_groups,
+            Destination.KEY: a.line_row_groups if self.transpose else a.line_groups,
+        }
+        self.line_pieces = pieces[self.destination]
+        most = len(self.writable) * self.line_pieces
+        if self.transpose:
+            return min(rows, most * a.rows), groups
+        return rows, min(groups, most)
+
+    def _binarize(self, rows: int, groups: int) -> None:
+        a = self.a
+        tiles, bank = -(-rows // a.rows), 0
+        along, across = (tiles, groups) if self.transpose else (groups, tiles)
+        if self.destination is Destination.KEY and not self.transpose:
+            unit = min(a.rows, a.columns)
+            bank = unit * self._number(0, a.columns // unit - 1)
+            across = -(-(bank + rows) // a.columns)
+        offset = self._number(0, len(self.writable) * self.line_pieces - along)
+        needed = -(-(offset + along) // self.line_pieces)
+        line, stride = self._places(self.writable, needed, across)
+        shared = self._number(0, 1)
         self._add(
             Opcode.BINARIZE,
-            threshold_line=threshold,
+            destination=self.destination,
+            transpose=self.transpose,
+            shared=shared,
+            threshold_line=self._number(0, a.threshold_lines - (1 if shared else groups)),
             output_line=line,
             output_group=offset,
             output_stride=stride,
-            **shape,
+            output_bank=bank,
+            spare=self.random.choice([0, self._number(0, a.columns - 1)]),
+            rows=rows,
+            column_groups=groups,
         )

@@ -6,7 +6,7 @@ from hw.isa import Opcode
 from mapping.builder import Access, Builder
 from tests.mapping.cases import operands
 from tests.sim import programs
-from tests.sim.programs import ARRAY, LOAD, STORE, THRESHOLD
+from tests.sim.programs import ARRAY, DRAIN, LOAD, STORE
 
 SPACES = {"activation": 8, "weight": 8, "threshold": 8, "output": 8, "results": 16}
 
@@ -48,10 +48,10 @@ def test_one_tile_waits_for_its_loads_once() -> None:
     assert built.masks() == [
         ("LOAD", 0, 0),
         ("LOAD", 0, ARRAY),
-        ("LOAD", 0, THRESHOLD),
+        ("LOAD", 0, DRAIN),
         ("MATMUL", LOAD, 0),
         ("BINARIZE", LOAD, STORE),
-        ("STORE", THRESHOLD, 0),
+        ("STORE", DRAIN, 0),
         ("HALT", 0, 0),
     ]
 
@@ -88,7 +88,7 @@ def test_a_binarize_that_is_waited_for_implies_its_matmul() -> None:
     built.load("weight", 0, 1)
     masks = built.masks()
     assert masks[3] == ("MATMUL", LOAD, 0)
-    assert masks[5:7] == [("LOAD", THRESHOLD, 0), ("LOAD", 0, 0)]
+    assert masks[5:7] == [("LOAD", DRAIN, 0), ("LOAD", 0, 0)]
 
 
 def test_a_need_that_another_need_implies_gets_no_token() -> None:
@@ -114,7 +114,7 @@ def test_an_output_line_waits_for_its_store() -> None:
     built.store(0, 0)
     built.compute(0, 0)
     masks = built.masks()
-    assert masks[5] == ("STORE", THRESHOLD, THRESHOLD)
+    assert masks[5] == ("STORE", DRAIN, DRAIN)
     assert masks[7] == ("BINARIZE", STORE, 0)
 
 
@@ -128,6 +128,6 @@ def test_memory_is_waited_for_beat_by_beat() -> None:
     built.load("activation", 6, 7, (Access("results", 2, 4),))
     built.store(0, 2)
     masks = built.masks()
-    assert masks[5] == ("STORE", THRESHOLD, LOAD)
+    assert masks[5] == ("STORE", DRAIN, LOAD)
     assert masks[6:8] == [("LOAD", 0, 0), ("LOAD", STORE, STORE)]
     assert masks[8] == ("STORE", LOAD, 0)

@@ -51,6 +51,10 @@ OPERANDS = [
     (edit_operand(Opcode.MATMUL, unsigned=1, pad=1), "pad must be less than 1 here, not 1"),
     (edit_operand(Opcode.MATMUL, first=0), "rows and column_groups must be one tile without first and handover"),
     (edit_operand(Opcode.MATMUL, -1, first=0), "first must be 1 where no sums stay in the array, not 0"),
+    (edit_operand(Opcode.MATMUL, keys=1), "keys must be 0 in the program of a layer, not 1"),
+    (edit_operand(Opcode.MATMUL, weight_planes=2), "weight_planes must be 1 in the program of a layer, not 2"),
+    (edit_operand(Opcode.BINARIZE, destination=1), "destination must be 0 in the program of a layer, not 1"),
+    (edit_operand(Opcode.BINARIZE, spare=1), "spare must be 0 in the program of a layer, not 1"),
     (edit_operand(Opcode.BINARIZE, threshold_line=3), "last threshold line must be at most 3, not 4"),
     (edit_operand(Opcode.BINARIZE, output_line=4), "last output line must be at most 3, not 4"),
     (edit_operand(Opcode.BINARIZE, output_group=15), "last output line must be at most 3, not 4"),
@@ -58,7 +62,7 @@ OPERANDS = [
     (edit_operand(Opcode.BINARIZE, column_groups=1), "column_groups must be 2 as in MATMUL "),
     (edit_operand(Opcode.MATMUL, words=0), "MATMUL.words must be an integer from 1 to 65535, not 0"),
     (edit_operand(Opcode.STORE, row_beats=0), "STORE.row_beats must be an integer from 1 to 65535, not 0"),
-    (edit_operand(Opcode.LOAD, signal=1), "LOAD.signal must name only array+threshold+store, not the mask 1"),
+    (edit_operand(Opcode.LOAD, signal=1), "LOAD.signal must name only array+drain+store, not the mask 1"),
 ]
 
 

@@ -13,7 +13,7 @@ def test_a_dropped_signal() -> None:
     def edit(instructions: list[Instruction]) -> None:
         put(instructions, find(instructions, Opcode.BINARIZE, -1, signal=8), signal=0)
 
-    assert "wait for THRESHOLD must have a signal, not be number 3 of 2" in broken(edit)
+    assert "wait for DRAIN must have a signal, not be number 3 of 2" in broken(edit)
 
 
 def test_a_dropped_wait() -> None:
@@ -38,7 +38,7 @@ def test_a_missing_pair_leaves_a_read_unordered() -> None:
 
     message = broken(edit)
     assert "(store " in message
-    assert "must be written before being read; nothing makes it wait for THRESHOLD instruction " in message
+    assert "must be written before being read; nothing makes it wait for DRAIN instruction " in message
 
 
 def test_a_missing_pair_leaves_a_replacement_unordered() -> None:
@@ -67,7 +67,7 @@ def test_a_wait_for_a_later_signal() -> None:
         index = find(instructions, Opcode.STORE)
         instructions[index - 1], instructions[index] = instructions[index], instructions[index - 1]
 
-    assert "wait for THRESHOLD must be for an earlier signal, not instruction " in broken(edit)
+    assert "wait for DRAIN must be for an earlier signal, not instruction " in broken(edit)
 
 
 def test_a_line_that_was_never_written() -> None:

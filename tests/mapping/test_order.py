@@ -17,7 +17,7 @@ from mapping.geometry import Geometry
 from mapping.mapper import map_layer
 from sim.timing import simulate
 from tests.mapping.cases import accelerator, changed, layer_and_activations, operands, profile, tokens, without_token
-from tests.sim.programs import ARRAY, HALT, LOAD, THRESHOLD, binarize, load, matmul, store
+from tests.sim.programs import ARRAY, DRAIN, HALT, LOAD, binarize, load, matmul, store
 
 SMALL = Accelerator(rows=2, columns=2, word_bits=8, port_bits=8, output_lines=4, queue_depth=4)
 
@@ -58,7 +58,7 @@ def test_without_any_one_token_a_program_is_refused(seed: int) -> None:
             check(changed(mapped.program, without_token(mapped.program.instructions, pair)))
 
 
-def loads(signals: tuple[int, int, int] = (0, ARRAY, THRESHOLD)) -> list[Instruction]:
+def loads(signals: tuple[int, int, int] = (0, ARRAY, DRAIN)) -> list[Instruction]:
     """Return loads of one activation row, the weights of two channels, and one threshold line."""
     return [
         load(signal=signals[0]),
@@ -68,15 +68,15 @@ def loads(signals: tuple[int, int, int] = (0, ARRAY, THRESHOLD)) -> list[Instruc
 
 
 def test_a_hand_made_program_is_good() -> None:
-    made = [*loads(), matmul(handover=1, wait=LOAD), binarize(wait=LOAD, signal=8), store(address=256, wait=THRESHOLD)]
+    made = [*loads(), matmul(handover=1, wait=LOAD), binarize(wait=LOAD, signal=8), store(address=256, wait=DRAIN)]
     check(program([*made, HALT]))
 
 
 @pytest.mark.parametrize("count", [255, 256])
 def test_more_tokens_than_a_counter_holds_are_refused(count: int) -> None:
-    made = [*loads((0, 0, THRESHOLD)), *[load(line=1, signal=ARRAY)] * count]
+    made = [*loads((0, 0, DRAIN)), *[load(line=1, signal=ARRAY)] * count]
     made += [matmul(wait=LOAD), *[matmul(first=0, wait=LOAD)] * (count - 1), matmul(first=0, handover=1)]
-    made += [binarize(wait=LOAD, signal=8), store(address=256, wait=THRESHOLD), HALT]
+    made += [binarize(wait=LOAD, signal=8), store(address=256, wait=DRAIN), HALT]
     if count == 255:
         check(program(made))
     else:
@@ -88,7 +88,7 @@ def test_more_tokens_than_a_counter_holds_are_refused(count: int) -> None:
 def test_tokens_that_the_queue_bounds_do_not_overflow() -> None:
     made = [*loads(), matmul(wait=LOAD)]
     made += [load(line=1, signal=ARRAY), matmul(first=0, wait=LOAD)] * 400
-    made += [matmul(first=0, handover=1), binarize(wait=LOAD, signal=8), store(address=256, wait=THRESHOLD), HALT]
+    made += [matmul(first=0, handover=1), binarize(wait=LOAD, signal=8), store(address=256, wait=DRAIN), HALT]
     check(program(made))
 
 
@@ -97,9 +97,9 @@ def test_a_binarize_must_not_wait_for_its_own_matmul() -> None:
     made = loads()
     made[0] = load(segments=1, segment_beats=3)
     body = [
-        matmul(handover=1, activation_stride=1, wait=LOAD, signal=THRESHOLD, **shape),
+        matmul(handover=1, activation_stride=1, wait=LOAD, signal=DRAIN, **shape),
         binarize(wait=LOAD | ARRAY, signal=8, output_stride=1, **shape),
-        store(address=256, segment_beats=3, wait=THRESHOLD),
+        store(address=256, segment_beats=3, wait=DRAIN),
         HALT,
     ]
     assert "must not wait for MATMUL 3, which ends after BINARIZE 4 begins" in refusal([*made, *body])
@@ -119,14 +119,14 @@ def test_a_load_between_matmul_and_binarize_must_not_wait_for_the_matmul() -> No
     between = load(line=1, wait=ARRAY)
     body = [matmul(handover=1, activation_stride=1, wait=LOAD, signal=LOAD, **shape), between]
     body += [binarize(wait=LOAD, signal=8, output_stride=1, **shape)]
-    body += [store(address=256, segment_beats=3, wait=THRESHOLD), HALT]
+    body += [store(address=256, segment_beats=3, wait=DRAIN), HALT]
     message = refusal([*made, *body])
     assert message.startswith("program: instruction 4 (load ")
     assert "must not wait for MATMUL 3, which ends after BINARIZE 5 begins" in message
 
 
 def test_sums_must_be_continued_and_handed_over() -> None:
-    end = [binarize(wait=LOAD, signal=8), store(address=256, wait=THRESHOLD), HALT]
+    end = [binarize(wait=LOAD, signal=8), store(address=256, wait=DRAIN), HALT]
     twice = [*loads(), matmul(wait=LOAD), matmul(handover=1), *end]
     assert "first must be 0 while sums stay in the array, not 1" in refusal(twice)
     left = [*loads((0, ARRAY, 0)), matmul(wait=LOAD), HALT]

@@ -9,7 +9,7 @@ import numpy as np
 from hw.arch import Accelerator
 from hw.isa import Buffer, Instruction
 from hw.program import Program
-from tests.sim.programs import ARRAY, HALT, LOAD, STORE, THRESHOLD, binarize, load, matmul, program, store
+from tests.sim.programs import ARRAY, DRAIN, HALT, LOAD, STORE, binarize, load, matmul, program, store
 
 FILLER = 0xA5
 """What the memory of the output holds before the run."""
@@ -105,10 +105,10 @@ class Placement:
             load(buffer=Buffer.WEIGHT, address=addresses[1], row_beats=row_beats,
                  segment_beats=self.groups * a.columns * row_beats),
             load(buffer=Buffer.THRESHOLD, address=addresses[2], row_beats=a.threshold_line_beats,
-                 segment_beats=self.groups * a.threshold_line_beats, signal=ARRAY | THRESHOLD),
+                 segment_beats=self.groups * a.threshold_line_beats, signal=ARRAY | DRAIN),
         ]  # fmt: skip
         beats = self.output_lines * a.output_line_beats
-        return loads, store(address=addresses[3], row_beats=beats, segment_beats=self.rows * beats, wait=THRESHOLD)
+        return loads, store(address=addresses[3], row_beats=beats, segment_beats=self.rows * beats, wait=DRAIN)
 
     def whole(self) -> Program:
         """Return the program that computes the layer with one MATMUL."""

@@ -10,7 +10,7 @@ from hw.arch import Accelerator
 from hw.isa import TOKEN_UNITS, Instruction, Opcode, Unit, make
 from hw.program import Program, Region
 
-LOAD, ARRAY, THRESHOLD, STORE = 1, 2, 4, 8
+LOAD, ARRAY, DRAIN, STORE = 1, 2, 4, 8
 """Bits of the token masks."""
 
 _TRANSFER = {"address": 0, "line": 0, "row_beats": 1, "segments": 1, "segment_beats": 1, "stride": 0}
@@ -80,13 +80,15 @@ class RandomProgram:
         if kind < 5:
             return [store(**self._transfer(), **self._tokens(Unit.STORE))]
         if kind == 5:
-            return [matmul(words=self._number(9), rows=self.accelerator.rows, **self._tokens(Unit.ARRAY))]
+            planes = {"activation_planes": self._number(3), "weight_planes": self._number(3)}
+            rows = self.accelerator.rows
+            return [matmul(words=self._number(5), rows=rows, **planes, **self._tokens(Unit.ARRAY))]
         if kind == 6:
             return [FENCE]
         shape = {"rows": self._number(3 * self.accelerator.rows), "column_groups": self._number(3)}
-        waits = self._wait(Unit.THRESHOLD)
+        waits = self._wait(Unit.DRAIN)
         first = matmul(words=self._number(6), handover=1, **shape, **self._tokens(Unit.ARRAY))
-        return [first, binarize(**shape, wait=waits, signal=self._signal(Unit.THRESHOLD))]
+        return [first, binarize(**shape, wait=waits, signal=self._signal(Unit.DRAIN))]
 
     def _transfer(self) -> dict[str, int]:
         beat = self.accelerator.beat_bytes

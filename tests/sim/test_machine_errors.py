@@ -13,6 +13,7 @@ from tests.sim.programs import FENCE, HALT, binarize, load, matmul, program, sto
 SMALL = Accelerator(
     rows=2, columns=4, port_bits=32, activation_lines=8, weight_lines=8, threshold_lines=4, output_lines=4
 )
+KEYED = SMALL.replace(columns=8, key_lines=4, code_bits=2)
 
 
 def message(*instructions: Instruction, accelerator: Accelerator = SMALL) -> str:
@@ -100,6 +101,128 @@ def test_sums_must_fit() -> None:
     expected = "inputs of a sum must be at most 30, not 32"
     assert message(matmul(words=2), accelerator=narrow) == expected
     assert message(matmul(), matmul(first=0), accelerator=narrow) == expected
+
+
+WHOLE = {"unsigned": 1, "handover": 1}
+SINGLE = "where unsigned, first or handover is 0"
+
+
+@pytest.mark.parametrize("name", ["activation_negative", "weight_negative"])
+def test_signs_need_planes(name: str) -> None:
+    expected = f"{name} must be 0 where code_bits is 1, not 1"
+    assert message(matmul(**WHOLE, **{name: 1}), accelerator=SMALL.replace(code_bits=1)) == expected
+
+
+@pytest.mark.parametrize(
+    ("instruction", "expected"),
+    [
+        (matmul(plain=1, handover=1), "plain must be 0 where unsigned is 0, not 1"),
+        (matmul(activation_planes=2, handover=1), f"activation_planes must be 1 {SINGLE}, not 2"),
+        (matmul(activation_planes=2, unsigned=1), f"activation_planes must be 1 {SINGLE}, not 2"),
+        (matmul(weight_planes=2, plain=1, unsigned=1), f"weight_planes must be 1 {SINGLE}, not 2"),
+        (matmul(activation_planes=2, first=0, **WHOLE), f"activation_planes must be 1 {SINGLE}, not 2"),
+        (matmul(activation_negative=1, handover=1), f"activation_negative must be 0 {SINGLE}, not 1"),
+        (matmul(weight_negative=1, first=0, **WHOLE), f"weight_negative must be 0 {SINGLE}, not 1"),
+        (
+            matmul(activation_planes=3, **WHOLE),
+            "activation_planes must be at most the 2 code_bits of the accelerator, not 3",
+        ),
+        (
+            matmul(weight_planes=3, plain=1, **WHOLE),
+            "weight_planes must be at most the 2 code_bits of the accelerator, not 3",
+        ),
+        (matmul(weight_planes=2, **WHOLE), "weight_planes must be 1 where plain is 0, not 2"),
+        (
+            matmul(activation_planes=2, activation_plane_stride=8, **WHOLE),
+            "access must lie in the 8 lines of the activation buffer, not in lines 8 to 8",
+        ),
+        (
+            matmul(weight_planes=2, weight_plane_stride=8, plain=1, **WHOLE),
+            "access must lie in the 8 lines of the weight buffer, not in lines 8 to 8",
+        ),
+        (
+            matmul(keys=1, column_groups=3, weight_stride=2, handover=1),
+            "access must lie in the 4 lines of the key buffer, not in lines 4 to 4",
+        ),
+    ],
+)
+def test_planes_and_keys(instruction: Instruction, expected: str) -> None:
+    assert message(instruction, accelerator=KEYED) == expected
+
+
+def test_there_may_be_no_key_buffer() -> None:
+    assert message(matmul(keys=1)) == "keys must be 0 where there is no key buffer, not 1"
+    assert message(matmul(handover=1), binarize(destination=2)) == "destination must be one of 0, 1, not 2"
+
+
+@pytest.mark.parametrize(
+    ("operands", "words", "factor"),
+    [({"activation_planes": 2}, 21, 3), ({"plain": 1}, 31, 2), ({"plain": 1, "weight_planes": 2}, 10, 6)],
+)
+def test_sums_of_planes_must_fit(operands: dict[str, int], words: int, factor: int) -> None:
+    a = KEYED.replace(sum_bits=11, activation_lines=64, weight_lines=64)
+    last = {"activation_plane_stride": 32, "weight_plane_stride": 32} | WHOLE | operands
+    expected = f"inputs of a sum, times {factor} for the planes must be at most 1022, not {(words + 1) * 16 * factor}"
+    assert message(matmul(words=words + 1, **last), accelerator=a) == expected
+    execute(program(a, [matmul(words=words, **last), binarize(), HALT]))
+
+
+def test_plain_sums_in_pieces_must_fit() -> None:
+    first, rest = matmul(words=31, unsigned=1, plain=1), matmul(words=1, unsigned=1, plain=1, first=0)
+    assert message(first, rest, accelerator=KEYED.replace(sum_bits=11, activation_lines=64, weight_lines=64)) == (
+        "inputs of a sum, times 2 for the planes must be at most 1022, not 1024"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"destination": 3}, "destination must be one of 0, 1, 2, not 3"),
+        ({"transpose": 1}, "transpose must be 0 where destination is not 2, not 1"),
+        ({"transpose": 1, "destination": 1}, "transpose must be 0 where destination is not 2, not 1"),
+        ({"spare": 8}, "spare must be less than the 8 columns, not 8"),
+        ({"output_bank": 2}, "output_bank must be 0 where no rows go to the key buffer, not 2"),
+        ({"output_bank": 2, "destination": 1}, "output_bank must be 0 where no rows go to the key buffer, not 2"),
+        (
+            {"output_bank": 2, "destination": 2, "transpose": 1},
+            "output_bank must be 0 where no rows go to the key buffer, not 2",
+        ),
+        ({"output_bank": 8, "destination": 2}, "output_bank must be a multiple of 2 below the 8 columns, not 8"),
+        ({"output_bank": 3, "destination": 2}, "output_bank must be a multiple of 2 below the 8 columns, not 3"),
+        (
+            {"destination": 1, "output_line": 7, "output_group": 4},
+            "access must lie in the 8 lines of the activation buffer, not in lines 8 to 8",
+        ),
+        (
+            {"destination": 2, "output_line": 4},
+            "access must lie in the 4 lines of the key buffer, not in lines 4 to 4",
+        ),
+        (
+            {"destination": 2, "transpose": 1, "output_line": 3, "output_group": 16},
+            "access must lie in the 4 lines of the key buffer, not in lines 4 to 4",
+        ),
+    ],
+)
+def test_binarize_destination(changes: dict[str, int], expected: str) -> None:
+    assert message(matmul(handover=1), binarize(**changes), accelerator=KEYED) == expected
+
+
+def test_lines_of_all_keys() -> None:
+    rows = {"rows": 7, "destination": 2, "output_line": 1, "output_stride": 3}
+    execute(program(KEYED, [matmul(handover=1, rows=7), binarize(**rows), HALT]))
+    assert message(matmul(handover=1, rows=7), binarize(**rows, output_bank=2), accelerator=KEYED) == (
+        "access must lie in the 4 lines of the key buffer, not in lines 4 to 4"
+    )
+
+
+def test_lines_of_all_columns() -> None:
+    shape = {"rows": 33, "column_groups": 2}
+    columns = {"destination": 2, "transpose": 1, "output_stride": 2, **shape}
+    execute(program(KEYED, [matmul(handover=1, **shape), binarize(**columns), HALT]))
+    for changes in ({"output_line": 1}, {"output_stride": 3}):
+        assert message(matmul(handover=1, **shape), binarize(**(columns | changes)), accelerator=KEYED) == (
+            "access must lie in the 4 lines of the key buffer, not in lines 3 to 4"
+        )
 
 
 def test_binarize_must_follow_its_matmul() -> None:

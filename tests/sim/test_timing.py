@@ -17,7 +17,7 @@ from hw.arch import Accelerator
 from hw.isa import Instruction
 from sim.memory import MemoryProfile
 from sim.timing import Timing, TimingError, simulate
-from tests.sim.programs import ARRAY, FENCE, HALT, LOAD, STORE, THRESHOLD, binarize, load, matmul, store
+from tests.sim.programs import ARRAY, DRAIN, FENCE, HALT, LOAD, STORE, binarize, load, matmul, store
 
 QUICK = Accelerator(rows=2, columns=2, port_bits=256)
 INSTANT = MemoryProfile(latency=1, write_latency=1)
@@ -170,6 +170,25 @@ def test_matmul_retires_behind_its_last_step(words: int, pipeline: int) -> None:
     assert timing.states[1].tolist() == [words, 0, 0, 1, timing.cycles - words - 1]
 
 
+@pytest.mark.parametrize(("p", "q"), [(1, 1), (4, 1), (2, 3), (8, 8)])
+def test_each_pair_of_planes_takes_the_words_again(p: int, q: int) -> None:
+    # Three tiles of two rows, each in the drain register for two cycles.
+    shape = {"rows": 6, "column_groups": 1}
+    planes = {"activation_planes": p, "weight_planes": q}
+    timing = run([matmul(words=2, unsigned=1, plain=1, handover=1, **planes, **shape), binarize(**shape), HALT])
+    # Steps enter from 6; the last one is in the last stage two cycles on, and the pulse is in the next.
+    assert timing.states[1, 0] == 6 * p * q
+    assert timing.retire[0] == 5 + 6 * p * q + 3
+    assert timing.retire[1] == timing.retire[0] + 4
+
+
+def test_destinations_take_no_time() -> None:
+    shape = {"rows": 5, "column_groups": 2}
+    places = ({}, {"destination": 1}, {"destination": 2}, {"destination": 2, "transpose": 1}, {"shared": 1, "spare": 1})
+    timings = [run([matmul(handover=1, **shape), binarize(**shape, **place), HALT]) for place in places]
+    assert len({tuple(timing.retire) for timing in timings}) == 1
+
+
 def test_matmuls_follow_without_a_gap() -> None:
     timing = run([matmul(words=4), matmul(words=4), HALT])
     assert timing.issue.tolist() == [5, 9, 6]
@@ -188,10 +207,10 @@ def test_array_freezes_while_the_drain_register_is_full() -> None:
     assert timing.states[2].tolist() == [6, 2, 0, 1, 10]
 
 
-def test_array_waits_for_threshold() -> None:
+def test_array_waits_for_drain() -> None:
     # The BINARIZE waits for a LOAD that is retired in 9, so it is issued in 10.
     shape = {"column_groups": 2}
-    timing = run([load(signal=THRESHOLD), matmul(handover=1, **shape), binarize(wait=LOAD, **shape), HALT])
+    timing = run([load(signal=DRAIN), matmul(handover=1, **shape), binarize(wait=LOAD, **shape), HALT])
     assert timing.issue[:3].tolist() == [5, 6, 10]
     # Steps in 7 and 8; the first tile is in the register from 10, taken in 11; the second, in the last stage in 10,
     # moves in 11 and is taken in 12.
@@ -199,7 +218,7 @@ def test_array_waits_for_threshold() -> None:
     assert timing.states[1].tolist()[:2] == [2, 1]
 
 
-# --- THRESHOLD -------------------------------------------------------------------------------------------------------
+# --- DRAIN -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("rows", "drain_rows"), [(1, 1), (2, 1), (4, 1), (4, 2), (3, 2), (4, 4), (1, 4)])
@@ -287,7 +306,7 @@ def test_tokens_given_and_taken_in_one_cycle_cancel() -> None:
 def test_all_tokens_must_be_there() -> None:
     # The STORE is issued in 6, so it retires in 10.
     waiting = binarize(wait=LOAD | STORE)
-    timing = run([load(signal=THRESHOLD), store(signal=THRESHOLD), matmul(handover=1), waiting, HALT])
+    timing = run([load(signal=DRAIN), store(signal=DRAIN), matmul(handover=1), waiting, HALT])
     assert timing.retire[:2].tolist() == [9, 10]
     assert timing.issue[3] == 11
 

@@ -35,7 +35,8 @@ def work(accelerator: Accelerator, instruction: Instruction) -> int:
         case Opcode.LOAD | Opcode.STORE:
             return i.segments * i.segment_beats
         case Opcode.MATMUL:
-            return i.words * -(-i.rows // accelerator.rows) * i.column_groups
+            planes = i.activation_planes * i.weight_planes
+            return i.words * planes * -(-i.rows // accelerator.rows) * i.column_groups
         case Opcode.BINARIZE:
             full, rest = divmod(i.rows, accelerator.rows)
             groups = full * -(-accelerator.rows // accelerator.drain_rows) + -(-rest // accelerator.drain_rows)

@@ -1,0 +1,71 @@
+"""What the operands of MATMUL and BINARIZE must obey beyond the sizes of their fields (docs/machine.md, section 2)."""
+
+from __future__ import annotations
+
+from hw.arch import Accelerator
+from hw.isa import Destination, Instruction
+from sim.errors import MachineError
+
+
+def check_matmul(accelerator: Accelerator, i: Instruction, reach: int) -> None:
+    """Refuse a MATMUL that breaks a rule; `reach` bounds the sums that it would leave in the array."""
+    _check_planes(accelerator, i)
+    row_tiles = -(-i.rows // accelerator.rows)
+    if not (i.first and i.handover) and (row_tiles, i.column_groups) != (1, 1):
+        raise MachineError(
+            f"MATMUL without first or without handover must be one tile, not {row_tiles} x {i.column_groups}"
+        )
+    _require(not i.pad or (i.first and not i.unsigned), "pad", "0 where unsigned is 1 or first is 0", i.pad)
+    _require(i.pad < accelerator.word_bits, "pad", f"less than the {accelerator.word_bits} bits of a word", i.pad)
+    factor = largest_product(i)
+    inputs = "inputs of a sum" if factor == 1 else f"inputs of a sum, times {factor} for the planes"
+    _require(reach <= accelerator.max_inputs, inputs, f"at most {accelerator.max_inputs}", reach)
+
+
+def largest_product(i: Instruction) -> int:
+    """Return what one input of a MATMUL can add to a sum: the largest product of its codes, twice that with `plain`."""
+    product: int = ((1 << i.activation_planes) - 1) * ((1 << i.weight_planes) - 1)
+    return product << i.plain
+
+
+def _check_planes(accelerator: Accelerator, i: Instruction) -> None:
+    _require(not i.keys or accelerator.key_lines > 0, "keys", "0 where there is no key buffer", i.keys)
+    _require(not i.plain or i.unsigned, "plain", "0 where unsigned is 0", i.plain)
+    whole = i.unsigned and i.first and i.handover
+    for name, single in (
+        *(("activation_planes", 1), ("weight_planes", 1)),
+        *(("activation_negative", 0), ("weight_negative", 0)),
+    ):
+        value = getattr(i, name)
+        _require(whole or value == single, name, f"{single} where unsigned, first or handover is 0", value)
+    for name in ("activation_negative", "weight_negative"):
+        value = getattr(i, name)
+        _require(not value or accelerator.code_bits > 1, name, "0 where code_bits is 1", value)
+    for name in ("activation_planes", "weight_planes"):
+        most = accelerator.code_bits
+        _require(getattr(i, name) <= most, name, f"at most the {most} code_bits of the accelerator", getattr(i, name))
+    _require(i.plain or i.weight_planes == 1, "weight_planes", "1 where plain is 0", i.weight_planes)
+
+
+def check_binarize(accelerator: Accelerator, i: Instruction) -> None:
+    """Refuse a BINARIZE whose destination, or a place in it, is none."""
+    legal = [place.value for place in Destination if place is not Destination.KEY or accelerator.key_lines]
+    _require(i.destination in legal, "destination", f"one of {', '.join(map(str, legal))}", i.destination)
+    _require(i.spare < accelerator.columns, "spare", f"less than the {accelerator.columns} columns", i.spare)
+    to_key = i.destination == Destination.KEY
+    _require(to_key or not i.transpose, "transpose", f"0 where destination is not {Destination.KEY:d}", i.transpose)
+    if i.transpose or not to_key:
+        _require(not i.output_bank, "output_bank", "0 where no rows go to the key buffer", i.output_bank)
+        return
+    together, columns = min(accelerator.rows, accelerator.columns), accelerator.columns
+    _require(
+        i.output_bank < columns and i.output_bank % together == 0,
+        "output_bank",
+        f"a multiple of {together} below the {columns} columns",
+        i.output_bank,
+    )
+
+
+def _require(holds: int, what: str, constraint: str, found: int) -> None:
+    if not holds:
+        raise MachineError(f"{what} must be {constraint}, not {found}")

@@ -1,0 +1,103 @@
+"""BINARIZE in values: the thresholds that sums are compared with, and where the bits go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from hw.arch import Accelerator
+from hw.isa import Destination, Instruction
+from sim.transfers import require_lines
+
+
+def read_thresholds(accelerator: Accelerator, buffer: np.ndarray, i: Instruction) -> tuple[np.ndarray, np.ndarray]:
+    """Return the thresholds, int64, and polarities, bool, of a BINARIZE, both [column group or 1, column]."""
+    count = 1 if i.shared else i.column_groups
+    require_lines("threshold", i.threshold_line, count, accelerator.threshold_lines)
+    bits = accelerator.threshold_entry_bits
+    lines = np.ascontiguousarray(buffer[i.threshold_line : i.threshold_line + count])
+    used = accelerator.columns * bits // 8
+    entries = np.ascontiguousarray(lines[:, :used]).view(f"<u{bits // 8}").astype(np.int64)
+    low = entries & ((1 << accelerator.sum_bits) - 1)
+    sign = low >> (accelerator.sum_bits - 1)
+    return low - (sign << accelerator.sum_bits), entries >> (bits - 1) != 0
+
+
+class _Run(NamedTuple):
+    """Bits [bank, group, bit] for some banks, `apart` lines behind where the instruction begins, `group` groups on."""
+
+    banks: slice
+    apart: int
+    group: int
+    bits: np.ndarray
+
+
+def write_bits(buffer: np.ndarray, i: Instruction, bits: np.ndarray) -> None:
+    """Write the bits [row tile, column group, row, column] to the buffer that a BINARIZE names."""
+    row_tiles, column_groups, rows, columns = bits.shape
+    name = Destination(i.destination).name.lower()
+    if i.transpose:
+        width, groups, strides = rows, row_tiles, column_groups - 1
+    else:
+        width, groups = columns, column_groups
+        to_key = i.destination == Destination.KEY
+        strides = (i.output_bank + i.rows - 1) // columns if to_key else row_tiles - 1
+    line_groups = buffer.shape[2] * 8 // width
+    skipped, position = divmod(i.output_group, line_groups)
+    lines = -(-(position + groups) // line_groups)
+    require_lines(name, i.output_line + skipped + strides * i.output_stride, lines, buffer.shape[1])
+    for run in _runs(i, bits, overlapping=strides > 0 and i.output_stride < lines):
+        _put(buffer, i, run)
+
+
+def _runs(i: Instruction, bits: np.ndarray, overlapping: bool) -> Iterator[_Run]:
+    """Return what is written, in the order of the tiles and their rows as far as that matters."""
+    if i.destination != Destination.KEY:
+        return _rows(i, bits)
+    return _columns(i, bits, overlapping) if i.transpose else _keys(i, bits, overlapping)
+
+
+def _rows(i: Instruction, bits: np.ndarray) -> Iterator[_Run]:
+    """Yield the rows of each row tile: row r to bank r."""
+    rows = bits.shape[2]
+    for m, tile in enumerate(bits):
+        valid = min(rows, i.rows - m * rows)
+        yield _Run(slice(valid), m * i.output_stride, 0, tile[:, :valid].swapaxes(0, 1))
+
+
+def _keys(i: Instruction, bits: np.ndarray, overlapping: bool) -> Iterator[_Run]:
+    """Yield the rows as keys, as many together as lie in different banks; rows of one tile may overlap each other."""
+    _, groups, rows, columns = bits.shape
+    step = 1 if overlapping and rows > columns else groups
+    for m, tile in enumerate(bits):
+        valid = min(rows, i.rows - m * rows)
+        for n in range(0, groups, step):
+            for row in range(0, valid, columns):
+                part = tile[n : n + step, row : min(row + columns, valid)].swapaxes(0, 1)
+                line, bank = divmod(i.output_bank + m * rows + row, columns)
+                yield _Run(slice(bank, bank + len(part)), line * i.output_stride, n, part)
+
+
+def _columns(i: Instruction, bits: np.ndarray, overlapping: bool) -> Iterator[_Run]:
+    """Yield the columns of each column group, each a row of its bank; those of one row tile may overlap each other."""
+    row_tiles, groups = bits.shape[:2]
+    step = 1 if overlapping else row_tiles
+    for m in range(0, row_tiles, step):
+        for n in range(groups):
+            yield _Run(slice(None), n * i.output_stride, m, bits[m : m + step, n].transpose(2, 0, 1))
+
+
+def _put(buffer: np.ndarray, i: Instruction, run: _Run) -> None:
+    """Write a run, clearing what is behind it in its last line."""
+    banks, groups, width = run.bits.shape
+    line_bits = buffer.shape[2] * 8
+    skipped, position = divmod(i.output_group + run.group, line_bits // width)
+    start, end = position * width, (position + groups) * width
+    line, lines = i.output_line + run.apart + skipped, -(-end // line_bits)
+    row = np.zeros((banks, lines * line_bits), np.uint8)
+    row[:, :start] = np.unpackbits(buffer[run.banks, line], axis=-1, bitorder="little")[:, :start]
+    row[:, start:end] = run.bits.reshape(banks, -1)
+    packed = np.packbits(row, axis=-1, bitorder="little")
+    buffer[run.banks, line : line + lines] = packed.reshape(banks, lines, -1)
