@@ -105,13 +105,13 @@ class _Inputs:
         for variant in wanted.variants:
             recipe = wanted.recipe(variant, wanted.seeds[0])
             key = self._key(recipe)
-            if key not in self._read:
-                self._read[key] = read_inputs(recipe, run_path(path, variant, wanted.seeds[0]), glue)
-            if (teacher := self._read[key].teacher_folder) is not None:
-                try:
+            try:
+                if key not in self._read:
+                    self._read[key] = read_inputs(recipe, run_path(path, variant, wanted.seeds[0]), glue)
+                if (teacher := self._read[key].teacher_folder) is not None:
                     check_starts(recipe, teacher)
-                except NetworkError as error:
-                    raise NetworkError(f"variants.{variant}: {error}") from None
+            except NetworkError as error:
+                raise NetworkError(f"variants.{variant}: {error}") from None
 
     def of(self, recipe: Recipe) -> Inputs:
         """Return what a run reads."""

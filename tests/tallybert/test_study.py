@@ -176,11 +176,13 @@ class TestResume:
         with pytest.raises(NetworkError, match=r"^variants.one: changes: must be under names such as shape.two_sets"):
             Study.from_dict({k: v for k, v in plain.items() if k != "base"}, plain["base"])
 
+    @pytest.mark.parametrize("names", [("fresh", "taught"), ("taught", "fresh")])
     def test_every_variant_is_looked_at_before_anything_is_written(
-        self, plain: dict[str, Any], tmp_path: Path, refusal: Refusal
+        self, names: tuple[str, str], plain: dict[str, Any], tmp_path: Path, refusal: Refusal
     ) -> None:
+        changes = {"fresh": None, "taught": {"chain.float.start": "teacher"}}
         plain["base"]["teacher"] = {}
-        plain["variants"] = {"fresh": None, "taught": {"chain.float.start": "teacher"}}
+        plain["variants"] = {name: changes[name] for name in names}
         plain["compare"] = [["fresh", "taught"]]
         message = refusal("study", write(plain, tmp_path), "-o", str(tmp_path / "out"))
         assert message == "variants.taught: shape.hidden: must be 384, the teacher's, to start from it, not 16"
