@@ -1,112 +1,19 @@
-"""The array unit: steps a MATMUL through the pipeline to the drain register. Timing: docs/machine.md, 3.6."""
+"""The array unit: the pipeline from the buffers to the drain register. Timing: docs/machine.md, 3.6."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Mux, ResetSignal, Signal, ValueLike
-from amaranth.lib import data, wiring
+from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Mux, ResetSignal, Signal, Value, ValueLike
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch import Accelerator
-from hw.gateware.buffers import pick
-from hw.gateware.interfaces import Drain, Issue, LineRead, Words, instruction_layout
+from hw.gateware.bank import pick
+from hw.gateware.interfaces import Drain, Issue, LineRead, Words
 from hw.gateware.popcount import fold32
-from hw.isa import Opcode
+from hw.gateware.steps import Step, StepCounter
 
 ELEMENT_MODULE = "tallybert_element"
 CORRECTION_MODULE = "tallybert_correction"
-
-
-class Step(data.StructLayout):
-    """What travels through the pipeline with a step."""
-
-    def __init__(self, accelerator: Accelerator) -> None:
-        super().__init__(
-            {
-                "valid": 1,
-                "first": 1,
-                "hand_over": 1,
-                "end": 1,
-                "unsigned_set": 1,
-                "pad": max(1, (accelerator.word_bits - 1).bit_length()),
-                "rows": range(accelerator.rows + 1),
-            }
-        )
-
-
-class StepCounter(wiring.Component):
-    """Walk through (row tile, column group, word) of a MATMUL, one step per cycle with `advance` while active."""
-
-    def __init__(self, accelerator: Accelerator) -> None:
-        self._accelerator = a = accelerator
-        super().__init__(
-            {
-                "issue": In(Issue()),
-                "advance": In(1),
-                "active": Out(1),
-                "activation_line": Out(16),
-                "weight_line": Out(16),
-                "word": Out(max(1, (a.line_words - 1).bit_length())),
-                "step": Out(Step(a)),
-            }
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        a = self._accelerator
-        layout = instruction_layout(Opcode.MATMUL)
-        head = layout(self.issue.head)
-        held = Signal(layout)
-        row_line, column_line, line = Signal(16), Signal(16), Signal(16)
-        rows_left, groups_left, words_left = Signal(16), Signal(16), Signal(16)
-        word_end, group_end, tile_row_end, finishing = Signal(), Signal(), Signal(), Signal()
-        m.d.comb += [
-            word_end.eq(words_left == 1),
-            group_end.eq(word_end & (groups_left == 1)),
-            tile_row_end.eq(rows_left <= a.rows),
-            finishing.eq(self.active & self.advance & group_end & tile_row_end),
-            self.issue.can_accept.eq(~self.active | finishing),
-            self.activation_line.eq(row_line + line),
-            self.weight_line.eq(column_line + line),
-            self.step.valid.eq(self.active),
-            self.step.first.eq(held.first & (words_left == held.words)),
-            self.step.hand_over.eq(held.handover & word_end),
-            self.step.end.eq(group_end & tile_row_end),
-            self.step.unsigned_set.eq(held.unsigned),
-            self.step.pad.eq(held.pad),
-            self.step.rows.eq(Mux(tile_row_end, rows_left, a.rows)),
-        ]
-        with m.If(self.active & self.advance):
-            self._next_word(m, line, words_left)
-            with m.If(word_end):
-                m.d.sync += [self.word.eq(0), line.eq(0), words_left.eq(held.words)]
-                m.d.sync += [column_line.eq(column_line + held.weight_stride), groups_left.eq(groups_left - 1)]
-            with m.If(group_end):
-                m.d.sync += [column_line.eq(held.weight_line), groups_left.eq(held.column_groups)]
-                m.d.sync += [row_line.eq(row_line + held.activation_stride), rows_left.eq(rows_left - a.rows)]
-            with m.If(finishing):
-                m.d.sync += self.active.eq(0)
-        with m.If(self.issue.issued):
-            m.d.sync += [
-                self.active.eq(1),
-                held.eq(head),
-                row_line.eq(head.activation_line),
-                column_line.eq(head.weight_line),
-                rows_left.eq(head.rows),
-                groups_left.eq(head.column_groups),
-                words_left.eq(head.words),
-                line.eq(0),
-                self.word.eq(0),
-            ]
-        return m
-
-    def _next_word(self, m: Module, line: Signal, words_left: Signal) -> None:
-        m.d.sync += words_left.eq(words_left - 1)
-        if self._accelerator.line_words == 1:
-            m.d.sync += line.eq(line + 1)
-        else:
-            m.d.sync += self.word.eq(self.word + 1)
-            with m.If(self.word == self._accelerator.line_words - 1):
-                m.d.sync += line.eq(line + 1)
 
 
 class Array(wiring.Component):
@@ -119,11 +26,13 @@ class Array(wiring.Component):
 
     def __init__(self, accelerator: Accelerator) -> None:
         self._accelerator = a = accelerator
+        columns = LineRead(a.columns, a.line_bits)
         super().__init__(
             {
                 "issue": In(Issue()),
                 "activation": Out(LineRead(a.rows, a.line_bits)),
-                "weight": Out(LineRead(a.columns, a.line_bits)),
+                "weight": Out(columns),
+                **({"key": Out(columns)} if a.key_lines else {}),
                 "drain": Out(Drain(a)),
                 "retire": Out(1),
                 "words": Out(Words()),
@@ -152,36 +61,53 @@ class Array(wiring.Component):
             counter.advance.eq(advance),
             self.entering.eq(counter.active & advance),
             self.stopped.eq(~advance),
-            *(port.enable.eq(advance & counter.active) for port in (self.activation, self.weight)),
+            self.activation.enable.eq(self.entering),
             self.activation.line.eq(counter.activation_line),
-            self.weight.line.eq(counter.weight_line),
         ]
         m.d.sync += self.retire.eq(end)
         with m.If(hand_over):
             m.d.sync += self.drain.full.eq(1)
         with m.Elif(self.drain.release):
             m.d.sync += self.drain.full.eq(0)
-        self._elements(m, advance, word, stages)
+        self._elements(m, advance, word, self._weights(m, counter), stages)
         self._trace(m, hand_over, end, last)
         return m
 
-    def _elements(self, m: Module, advance: Signal, word: Signal, stages: list[Signal]) -> None:
+    def _weights(self, m: Module, counter: StepCounter) -> list[Value]:
+        """Return the lines of the weight buffer, or of the key buffer, that stage 1 holds."""
+        columns = range(self._accelerator.columns)
+        ports = {"weight": self.weight, "key": self.key} if self._accelerator.key_lines else {"weight": self.weight}
+        for name, port in ports.items():
+            chosen = counter.keys == (name == "key") if len(ports) > 1 else 1
+            m.d.comb += [port.enable.eq(self.entering & chosen), port.line.eq(counter.weight_line)]
+        if len(ports) == 1:
+            return [self.weight.data[column] for column in columns]
+        keys = Signal()
+        with m.If(self.entering):
+            m.d.sync += keys.eq(counter.keys)
+        return [Mux(keys, self.key.data[column], self.weight.data[column]) for column in columns]
+
+    def _elements(
+        self, m: Module, advance: Signal, word: Signal, weight_lines: list[Value], stages: list[Signal]
+    ) -> None:
         a = self._accelerator
         first, last = stages[0], stages[-1]
         common = {"advance": advance, "unsigned_set": first.unsigned_set, "add": last.valid, "first": last.first}
         common |= {"hand_over": last.valid & last.hand_over, "shift": self.drain.take}
+        common |= {"double": last.double, "negative": last.negative} if a.code_bits > 1 else {}
         activations = [pick(self.activation.data[row], word, a.word_bits) for row in range(a.rows)]
-        weights = [pick(self.weight.data[column], word, a.word_bits) for column in range(a.columns)]
+        weights = [pick(line, word, a.word_bits) for line in weight_lines]
         sums = [[Signal(a.count_bits, name=f"sum_{r}_{c}") for c in range(a.columns)] for r in range(a.rows)]
         corrections = [Signal(a.sum_bits, name=f"correction_{r}") for r in range(a.rows)]
         for r in range(a.rows):
             below = r + a.drain_rows
             inside = below < a.rows
             cell = common | {"activation": activations[r]}
+            row = {"plain": first.plain, "pad": last.pad}
             m.submodules[f"correction_{r}"] = _instance(
                 CORRECTION_MODULE,
                 corrections[r],
-                cell | {"pad": last.pad, "drain_in": corrections[below] if inside else Const(0, a.sum_bits)},
+                cell | row | {"drain_in": corrections[below] if inside else Const(0, a.sum_bits)},
             )
             for c in range(a.columns):
                 m.submodules[f"element_{r}_{c}"] = _instance(

@@ -1,78 +1,26 @@
-"""The banked buffers: filled by beats and read by lines, or filled by column groups and read by beats."""
+"""The banked buffers: filled by beats of the memory or by drained groups, read by lines or by beats."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, ClockSignal, Instance, Module, Mux, ResetSignal, Signal, Value, ValueLike
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, ValueLike
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hw.arch import Accelerator
-from hw.gateware.interfaces import BeatWrite, LineRead
+from hw.gateware.bank import bank_sizes, pick, use_bank
+from hw.gateware.interfaces import BeatWrite, GroupWrite, KeyWrite, LineRead
 
 
-class Bank(wiring.Component):
-    """One memory with a write port of lanes and a read port. Emitted once for all banks of a buffer.
-
-    Written in cycle t, readable from t+1; a line read in t is on `read_data` from t+1 until the next read.
-    """
-
-    def __init__(self, *, lines: int, line_bits: int, lane_bits: int) -> None:
-        self._lines, self._line_bits, self._lane_bits = lines, line_bits, lane_bits
-        super().__init__(
-            {
-                "write_lanes": In(line_bits // lane_bits),
-                "write_line": In((lines - 1).bit_length()),
-                "write_data": In(line_bits),
-                "read_enable": In(1),
-                "read_line": In((lines - 1).bit_length()),
-                "read_data": Out(line_bits),
-            }
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        m.submodules.memory = memory = Memory(shape=self._line_bits, depth=self._lines, init=[])
-        writer = memory.write_port(granularity=self._lane_bits)
-        reader = memory.read_port()
-        m.d.comb += [
-            writer.en.eq(self.write_lanes),
-            writer.addr.eq(self.write_line),
-            writer.data.eq(self.write_data),
-            reader.en.eq(self.read_enable),
-            reader.addr.eq(self.read_line),
-            self.read_data.eq(reader.data),
-        ]
-        return m
+def _spread(bits: ValueLike, position: Value, pieces: int) -> Value:
+    """Return a line of `pieces` that holds `bits` at a position and 0 elsewhere."""
+    return Cat(Mux(position == piece, bits, 0) for piece in range(pieces))
 
 
-def banks_of(accelerator: Accelerator) -> dict[str, Bank]:
-    """Return the bank of each buffer under the name of its module."""
-    a = accelerator
-    return {
-        "tallybert_activation_bank": Bank(lines=a.activation_lines, line_bits=a.line_bits, lane_bits=a.port_bits),
-        "tallybert_weight_bank": Bank(lines=a.weight_lines, line_bits=a.line_bits, lane_bits=a.port_bits),
-        "tallybert_threshold_bank": Bank(
-            lines=a.threshold_lines, line_bits=a.threshold_line_bits, lane_bits=a.port_bits
-        ),
-        "tallybert_output_bank": Bank(lines=a.output_lines, line_bits=a.output_line_bits, lane_bits=a.columns),
-    }
-
-
-def pick(line: ValueLike, index: ValueLike, width: int) -> Value:
-    """Return piece `index` of a line of equal pieces; a choice, not a shift, so its cost grows with the line only."""
-    bits = Value.cast(line)
-    pieces = [bits[start : start + width] for start in range(0, len(bits), width)]
-    return pieces[0] if len(pieces) == 1 else Value.cast(Array(pieces)[index])
-
-
-def _bank(buffer: str, lines: int, read_data: Signal, **inputs: ValueLike) -> Instance:
-    address_bits = (lines - 1).bit_length()
-    inputs["write_line"], inputs["read_line"] = (inputs[n][:address_bits] for n in ("write_line", "read_line"))
-    ports = {f"i_{name}": value for name, value in inputs.items()}
-    return Instance(
-        f"tallybert_{buffer}_bank", i_clk=ClockSignal(), i_rst=ResetSignal(), o_read_data=read_data, **ports
-    )
+def _from(m: Module, position: Value, pieces: int, lanes: int) -> Signal:
+    """Return the lanes of a line of `pieces` from a position on."""
+    mask = Signal(lanes)
+    m.d.comb += mask.eq(Cat((position <= piece).replicate(lanes // pieces) for piece in range(pieces)))
+    return mask
 
 
 class LoadBuffer(wiring.Component):
@@ -95,13 +43,101 @@ class LoadBuffer(wiring.Component):
             lane_mask = Signal(lanes, name=f"lane_mask{bank}")
             with m.If(self.write.enable & (self.write.bank == bank)):
                 m.d.comb += lane_mask.eq(1 << self.write.lane if lanes > 1 else 1)
-            m.submodules[f"bank{bank}"] = _bank(
+            m.submodules[f"bank{bank}"] = use_bank(
                 self._buffer,
                 self._lines,
                 self.read.data[bank],
                 write_lanes=lane_mask,
                 write_line=self.write.line,
                 write_data=self.write.data.replicate(lanes),
+                read_enable=self.read.enable,
+                read_line=self.read.line,
+            )
+        return m
+
+
+class ActivationBuffer(wiring.Component):
+    """Banks of lines with two writers, beats of the memory and drained groups; a beat in the same cycle wins.
+
+    A group written at `position` clears the higher positions of its line. Written in cycle t, readable from t+1; a line
+    read in t is on `data` from t+1.
+    """
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self._accelerator = a = accelerator
+        super().__init__(
+            {
+                "write": In(BeatWrite(a.port_bits)),
+                "groups": In(GroupWrite(a, a.rows)),
+                "read": In(LineRead(a.rows, a.line_bits)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        a, write, groups = self._accelerator, self.write, self.groups
+        lane_bits = bank_sizes(a)["activation"].lane_bits
+        lanes = a.line_bits // lane_bits
+        beat_lanes, line = Signal(lanes), Signal(16)
+        chosen = [write.lane == beat for beat in range(a.line_beats)] if a.line_beats > 1 else [Const(1, 1)]
+        m.d.comb += [
+            beat_lanes.eq(Cat(beat.replicate(a.port_bits // lane_bits) for beat in chosen)),
+            line.eq(Mux(write.enable, write.line, groups.line)),
+        ]
+        group_lanes = _from(m, groups.position, a.line_groups, lanes)
+        beat = write.data.replicate(a.line_beats)
+        for bank in range(a.rows):
+            bits = _spread(groups.data[bank % a.drain_rows], groups.position, a.line_groups)
+            m.submodules[f"bank{bank}"] = use_bank(
+                "activation",
+                a.activation_lines,
+                self.read.data[bank],
+                write_lanes=Mux(
+                    write.enable,
+                    Mux(write.bank == bank, beat_lanes, 0),
+                    Mux(groups.banks[bank], group_lanes, 0),
+                ),
+                write_line=line,
+                write_data=Mux(write.enable, beat, bits),
+                read_enable=self.read.enable,
+                read_line=self.read.line,
+            )
+        return m
+
+
+class KeyBuffer(wiring.Component):
+    """Banks of lines, one for each column of the array, filled by drained groups or by transposed tiles.
+
+    What is written at a position clears the higher positions of its line. Written in cycle t, readable from t+1; a line
+    read in t is on `data` from t+1.
+    """
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self._accelerator = a = accelerator
+        super().__init__({"write": In(KeyWrite(a)), "read": In(LineRead(a.columns, a.line_bits))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        a, groups, transposed = self._accelerator, self.write.groups, self.write.transposed
+        lanes = a.line_bits // bank_sizes(a)["key"].lane_bits
+        mask = Signal(lanes)
+        m.d.comb += mask.eq(
+            Mux(
+                transposed,
+                _from(m, groups.position, a.line_row_groups, lanes),
+                _from(m, groups.position, a.line_groups, lanes),
+            )
+        )
+        for bank in range(a.columns):
+            row = _spread(groups.data[bank % a.drain_rows], groups.position, a.line_groups)
+            column = _spread(self.write.tile[bank], groups.position, a.line_row_groups)
+            m.submodules[f"bank{bank}"] = use_bank(
+                "key",
+                a.key_lines,
+                self.read.data[bank],
+                write_lanes=Mux(groups.banks[bank], mask, 0),
+                write_line=groups.line,
+                write_data=Mux(transposed, column, row),
                 read_enable=self.read.enable,
                 read_line=self.read.line,
             )
@@ -118,10 +154,7 @@ class OutputBuffer(wiring.Component):
         self._accelerator = a = accelerator
         super().__init__(
             {
-                "write_banks": In(a.rows),
-                "write_line": In(16),
-                "write_position": In(16),
-                "write_data": In(data.ArrayLayout(a.columns, a.drain_rows)),
+                "write": In(GroupWrite(a, a.rows)),
                 "read_enable": In(1),
                 "read_bank": In(7),
                 "read_line": In(16),
@@ -134,21 +167,19 @@ class OutputBuffer(wiring.Component):
         m = Module()
         a = self._accelerator
         groups = a.output_line_groups
-        mask = Signal(groups)
-        m.d.comb += mask.eq(Cat(self.write_position <= position for position in range(groups)))
+        mask = _from(m, self.write.position, groups, groups)
         bank_held, lane_held = Signal.like(self.read_bank), Signal.like(self.read_lane)
         with m.If(self.read_enable):
             m.d.sync += [bank_held.eq(self.read_bank), lane_held.eq(self.read_lane)]
         lines = Signal(data.ArrayLayout(a.output_line_bits, a.rows))
         for bank in range(a.rows):
-            bits = self.write_data[bank % a.drain_rows]
-            m.submodules[f"bank{bank}"] = _bank(
+            m.submodules[f"bank{bank}"] = use_bank(
                 "output",
                 a.output_lines,
                 lines[bank],
-                write_lanes=Mux(self.write_banks[bank], mask, 0),
-                write_line=self.write_line,
-                write_data=Cat(Mux(self.write_position == p, bits, 0) for p in range(groups)),
+                write_lanes=Mux(self.write.banks[bank], mask, 0),
+                write_line=self.write.line,
+                write_data=_spread(self.write.data[bank % a.drain_rows], self.write.position, groups),
                 read_enable=self.read_enable & (self.read_bank == bank),
                 read_line=self.read_line,
             )

@@ -6,7 +6,7 @@ from amaranth.lib import data
 from amaranth.lib.wiring import In, Out, Signature
 
 from hw.arch import Accelerator
-from hw.isa import FIELDS, OPCODE, SIGNAL, WAIT, Field, Opcode
+from hw.isa import FIELDS, OPCODE, SIGNAL, UNIT_OF, WAIT, Field, Opcode, Unit
 
 ADDRESS_BITS = 32
 TOKEN_UNIT_COUNT = 4
@@ -19,6 +19,13 @@ def instruction_layout(opcode: Opcode) -> data.FlexibleLayout:
     """Return the view of an instruction's operands, from the table in `hw.isa`."""
     fields: tuple[Field, ...] = (OPCODE, WAIT, SIGNAL, *FIELDS[opcode])
     return data.FlexibleLayout(INSTRUCTION_BITS, {f.name: data.Field(f.width, f.offset) for f in fields})
+
+
+def queued_bits(unit: Unit, accelerator: Accelerator) -> int:
+    """Return how many bits of an instruction its unit uses. Codes of one bit have no use for the operands of planes."""
+    fields = [field for opcode, its_unit in UNIT_OF.items() if its_unit is unit for field in FIELDS[opcode]]
+    used = [field for field in fields if accelerator.code_bits > 1 or "_plane" not in field.name]
+    return max(field.offset + field.width for field in used)
 
 
 class BurstRequest(Signature):
@@ -63,6 +70,36 @@ class LineRead(Signature):
         )
 
 
+class GroupWrite(Signature):
+    """A group of drained rows into the chosen banks, at group position `position` of line `line`.
+
+    Bank b gets row b modulo `drain_rows` of the group.
+    """
+
+    def __init__(self, accelerator: Accelerator, banks: int) -> None:
+        super().__init__(
+            {
+                "banks": Out(banks),
+                "line": Out(16),
+                "position": Out(16),
+                "data": Out(data.ArrayLayout(accelerator.columns, accelerator.drain_rows)),
+            }
+        )
+
+
+class KeyWrite(Signature):
+    """A group of drained rows into the key buffer or, `transposed`, a whole tile: bank b gets the tile's column b."""
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        super().__init__(
+            {
+                "groups": Out(GroupWrite(accelerator, accelerator.columns)),
+                "transposed": Out(1),
+                "tile": Out(data.ArrayLayout(accelerator.rows, accelerator.columns)),
+            }
+        )
+
+
 class Issue(Signature):
     """A unit and its queue: the unit sees the head, says whether it can accept, and is told when it is issued."""
 
@@ -84,7 +121,7 @@ class Words(Signature):
 
 
 class Drain(Signature):
-    """The drain register as the threshold unit sees it: `full`, and the rows that are next to be taken."""
+    """The drain register as the drain unit sees it: `full`, and the rows that are next to be taken."""
 
     def __init__(self, accelerator: Accelerator) -> None:
         row = data.StructLayout(

@@ -16,12 +16,13 @@ TOKEN_BITS = 8
 class IssueQueue(wiring.Component):
     """The queue of one unit. It issues its head when the unit can accept and every waited-for token is there.
 
-    `in_flight` is the most instructions that the unit can hold between issue and retirement. `given` shows the signal
-    mask of the instruction that retires, `taken` the wait mask of the one that is issued, each for that cycle only.
+    `in_flight` is the most instructions that the unit can hold between issue and retirement; `bits` is how much of an
+    instruction it uses. `given` shows the signal mask of the instruction that retires, `taken` the wait mask of the one
+    that is issued, each for that cycle only.
     """
 
-    def __init__(self, *, depth: int, in_flight: int) -> None:
-        self._depth, self._in_flight = depth, in_flight
+    def __init__(self, *, depth: int, in_flight: int, bits: int = INSTRUCTION_BITS) -> None:
+        self._depth, self._in_flight, self._bits = depth, in_flight, bits
         super().__init__(
             {
                 "push": In(1),
@@ -39,7 +40,7 @@ class IssueQueue(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.queue = queue = SyncFIFO(width=INSTRUCTION_BITS, depth=self._depth)
+        m.submodules.queue = queue = SyncFIFO(width=self._bits, depth=self._depth)
         m.submodules.signals = signals = SyncFIFO(width=TOKEN_UNIT_COUNT, depth=self._in_flight)
         wait = Signal(TOKEN_UNIT_COUNT)
         m.d.comb += [

@@ -8,15 +8,15 @@ from amaranth.lib.wiring import In, Out, connect
 
 from hw.arch import Accelerator
 from hw.gateware.array import Array
-from hw.gateware.buffers import LoadBuffer, OutputBuffer
+from hw.gateware.buffers import ActivationBuffer, KeyBuffer, LoadBuffer, OutputBuffer
+from hw.gateware.drain import DrainUnit
 from hw.gateware.fetch import Fetch, ReadArbiter
-from hw.gateware.interfaces import ADDRESS_BITS
+from hw.gateware.interfaces import ADDRESS_BITS, queued_bits
 from hw.gateware.issue import IssueQueue, TokenCounters
 from hw.gateware.load import LoadUnit
 from hw.gateware.registers import LiteBus, Registers
 from hw.gateware.sequencer import Sequencer
 from hw.gateware.store import StoreUnit
-from hw.gateware.threshold import ThresholdUnit
 from hw.gateware.trace import UNIT_COUNT, StateCounters, TraceRecord, UnitTrace
 from hw.isa import TOKEN_UNITS, Unit
 
@@ -73,27 +73,27 @@ class Machine(wiring.Component):
         m = Module()
         a = self._accelerator
         m.submodules.registers = registers = Registers()
-        m.submodules.sequencer = sequencer = Sequencer()
+        m.submodules.sequencer = sequencer = Sequencer(a)
         clear = ResetInserter(sequencer.clear)
         m.submodules.fetch = clear(fetch := Fetch(a))
         m.submodules.arbiter = clear(arbiter := ReadArbiter(a))
         m.submodules.load = clear(load := LoadUnit(a))
         m.submodules.array = clear(array := Array(a))
-        m.submodules.threshold = clear(threshold := ThresholdUnit(a))
+        m.submodules.drain = clear(drain := DrainUnit(a))
         m.submodules.store = clear(store := StoreUnit(a))
-        units = {Unit.LOAD: load, Unit.ARRAY: array, Unit.THRESHOLD: threshold, Unit.STORE: store}
+        units = {Unit.LOAD: load, Unit.ARRAY: array, Unit.DRAIN: drain, Unit.STORE: store}
         self._connect_registers(m, registers, sequencer)
         self._connect_fetch(m, registers, sequencer, fetch, arbiter)
-        self._connect_buffers(m, load, array, threshold, store)
+        self._connect_buffers(m, load, array, drain, store)
         connect(m, arbiter.load, load.request)
-        connect(m, array.drain, threshold.drain)
+        connect(m, array.drain, drain.drain)
         queues = self._connect_queues(m, clear, sequencer, fetch, units)
         self._connect_memory(m, arbiter, load, store)
         m.d.comb += [
             store.hold.eq(sequencer.hold),
             arbiter.hold.eq(sequencer.hold),
             sequencer.quiet.eq(~arbiter.busy & ~store.busy),
-            sequencer.progress.eq(self._handshake() | array.entering | threshold.drain.take | sequencer.take),
+            sequencer.progress.eq(self._handshake() | array.entering | drain.drain.take | sequencer.take),
         ]
         self._count(m, registers, sequencer, units, queues)
         self._trace(m, clear, sequencer, units)
@@ -105,7 +105,7 @@ class Machine(wiring.Component):
         return {
             Unit.LOAD: a.transfers_in_flight + 2,
             Unit.ARRAY: a.pipeline + 4,
-            Unit.THRESHOLD: COMPARE_STAGES + 2,
+            Unit.DRAIN: COMPARE_STAGES + 2,
             Unit.STORE: a.transfers_in_flight + a.writes_in_flight + 2,
         }[unit]
 
@@ -140,15 +140,12 @@ class Machine(wiring.Component):
             sequencer.exhausted.eq(fetch.exhausted),
         ]
 
-    def _connect_buffers(
-        self, m: Module, load: LoadUnit, array: Array, threshold: ThresholdUnit, store: StoreUnit
-    ) -> None:
+    def _connect_buffers(self, m: Module, load: LoadUnit, array: Array, drain: DrainUnit, store: StoreUnit) -> None:
         a = self._accelerator
-        common = {"line_bits": a.line_bits, "port_bits": a.port_bits}
-        m.submodules.activations = activations = LoadBuffer(
-            "activation", banks=a.rows, lines=a.activation_lines, **common
+        m.submodules.activations = activations = ActivationBuffer(a)
+        m.submodules.weights = weights = LoadBuffer(
+            "weight", banks=a.columns, lines=a.weight_lines, line_bits=a.line_bits, port_bits=a.port_bits
         )
-        m.submodules.weights = weights = LoadBuffer("weight", banks=a.columns, lines=a.weight_lines, **common)
         m.submodules.thresholds = thresholds = LoadBuffer(
             "threshold", banks=1, lines=a.threshold_lines, line_bits=a.threshold_line_bits, port_bits=a.port_bits
         )
@@ -158,9 +155,13 @@ class Machine(wiring.Component):
         connect(m, load.threshold, thresholds.write)
         connect(m, array.activation, activations.read)
         connect(m, array.weight, weights.read)
-        connect(m, threshold.threshold, thresholds.read)
-        for name in ("write_banks", "write_line", "write_position", "write_data"):
-            m.d.comb += getattr(outputs, name).eq(getattr(threshold, name))
+        connect(m, drain.threshold, thresholds.read)
+        connect(m, drain.output, outputs.write)
+        connect(m, drain.activation, activations.groups)
+        if a.key_lines:
+            m.submodules.keys = keys = KeyBuffer(a)
+            connect(m, drain.key, keys.write)
+            connect(m, array.key, keys.read)
         for name in ("read_enable", "read_bank", "read_line", "read_lane"):
             m.d.comb += getattr(outputs, name).eq(getattr(store, name))
         m.d.comb += store.beat.eq(outputs.beat)
@@ -171,7 +172,11 @@ class Machine(wiring.Component):
         m.submodules.tokens = clear(tokens := TokenCounters())
         queues: dict[Unit, IssueQueue] = {}
         for unit in TOKEN_UNITS:
-            queue = IssueQueue(depth=self._accelerator.queue_depth, in_flight=self._in_flight(unit))
+            queue = IssueQueue(
+                depth=self._accelerator.queue_depth,
+                in_flight=self._in_flight(unit),
+                bits=queued_bits(unit, self._accelerator),
+            )
             m.submodules[f"{unit.name.lower()}_queue"] = clear(queue)
             connect(m, queue.unit, units[unit].issue)
             m.d.comb += [
@@ -237,11 +242,11 @@ class Machine(wiring.Component):
         if not self._accelerator.counters:
             return
         m.submodules.counters = counters = StateCounters()
-        load, array, threshold, store = (units[unit] for unit in TOKEN_UNITS)
+        load, array, drain, store = (units[unit] for unit in TOKEN_UNITS)
         busy_and_wait = {
             Unit.LOAD: (load.words.valid, load.pending),
             Unit.ARRAY: (array.entering, array.stopped),
-            Unit.THRESHOLD: (threshold.drain.take, threshold.active),
+            Unit.DRAIN: (drain.drain.take, drain.active),
             Unit.STORE: (store.words.valid, store.pending),
         }
         for unit, (busy, wait) in busy_and_wait.items():

@@ -5,11 +5,12 @@ from __future__ import annotations
 from enum import IntEnum
 
 from amaranth.hdl import Module, Signal, Value
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.arch import Accelerator
 from hw.gateware.interfaces import INSTRUCTION_BITS, TOKEN_UNIT_COUNT, instruction_layout
-from hw.isa import FIELDS, UNIT_OF, Opcode, Unit
+from hw.isa import FIELDS, UNIT_OF, Destination, Opcode, Unit
 
 
 class ErrorCode(IntEnum):
@@ -32,7 +33,8 @@ class Sequencer(wiring.Component):
     the port is quiet: what the memory still owes must not reach the next run.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, accelerator: Accelerator) -> None:
+        self._accelerator = accelerator
         super().__init__(
             {
                 "start": In(1),
@@ -90,7 +92,7 @@ class Sequencer(wiring.Component):
                 counts = [view[field.name] != 0 for field in fields if field.count]
                 unit = UNIT_OF[code]
                 with m.Case(code):
-                    m.d.comb += legal.eq(_all(counts))
+                    m.d.comb += legal.eq(_all(counts + self._needs(code, view)))
                     if unit is Unit.SEQUENCER:
                         m.d.comb += [self.retire_here.eq(active & idle), self.waiting.eq(active & ~idle)]
                         m.d.comb += halt.eq(self.retire_here if code is Opcode.HALT else 0)
@@ -105,6 +107,16 @@ class Sequencer(wiring.Component):
             m.d.sync += self.retired.eq(self.retired + retired + self.retire_here)
         with m.If(self.clear):
             m.d.sync += [in_flight.eq(0), self.retired.eq(0)]
+
+    def _needs(self, code: Opcode, view: data.View) -> list[Value]:
+        """Return that an instruction needs nothing that this accelerator was built without."""
+        a, needs = self._accelerator, []
+        if code is Opcode.MATMUL:
+            needs = [view[f"{operand}_planes"] <= a.code_bits for operand in ("activation", "weight")]
+            needs += [] if a.key_lines else [~view["keys"]]
+        if code is Opcode.BINARIZE and not a.key_lines:
+            needs = [view.destination != Destination.KEY]
+        return needs
 
     def _run(self, m: Module, halt: Signal) -> None:
         with m.If(self.running & ~self.hold):

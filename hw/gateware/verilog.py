@@ -10,7 +10,7 @@ from amaranth.lib import wiring
 
 from hw.arch import Accelerator
 from hw.gateware.array import CORRECTION_MODULE, ELEMENT_MODULE
-from hw.gateware.buffers import banks_of
+from hw.gateware.bank import banks_of
 from hw.gateware.element import ProcessingElement, RowCorrection
 from hw.gateware.machine import CORE_MODULE, MACHINE_MODULE, Core, Machine
 

@@ -15,8 +15,10 @@ LIMITS = [
     ("pipeline", "array", 0, 11, False),
     ("sum_bits", "array", 4, 31, False),
     ("drain_rows", "array", 1, 64, False),
+    ("code_bits", "array", 1, 8, True),
     ("activation_lines", "buffers", 2, 65536, False),
     ("weight_lines", "buffers", 2, 65536, False),
+    ("key_lines", "buffers", 0, 65536, False),
     ("threshold_lines", "buffers", 2, 65536, False),
     ("output_lines", "buffers", 2, 65536, False),
     ("port_bits", "memory", 8, 256, True),
@@ -126,7 +128,39 @@ class TestRelations:
         assert Accelerator(word_bits=word_bits, sum_bits=need).max_inputs >= word_bits
 
 
+class TestKeys:
+    def test_a_key_buffer_of_one_line(self) -> None:
+        assert message_of(key_lines=1) == "buffers.key_lines must be 0 (no key buffer) or at least 2, not 1"
+        assert Accelerator(key_lines=2).key_lines == 2
+
+    @pytest.mark.parametrize("changes", [{"rows": 3}, {"rows": 5, "drain_rows": 3}, {"rows": 8, "drain_rows": 3}])
+    def test_rows_that_are_no_power_of_two(self, changes: dict[str, int]) -> None:
+        name, wrong = next(item for item in changes.items() if item[1] & (item[1] - 1))
+        expected = f"array.{name} must be a power of two where there is a key buffer, not {wrong} "
+        assert message_of(**changes, key_lines=2) == expected + "(buffers.key_lines: 0 leaves it out)"
+        assert Accelerator(**changes).key_lines == 0
+
+    def test_a_group_of_more_rows_than_banks(self) -> None:
+        expected = "array.drain_rows must be at most array.columns (2) where there is a key buffer, not 4"
+        sizes = {"rows": 4, "columns": 2, "drain_rows": 4}
+        assert message_of(**sizes, key_lines=2) == expected
+        assert Accelerator(**sizes).drain_rows == 4
+        assert Accelerator(**(sizes | {"drain_rows": 2}), key_lines=2).drain_rows == 2
+
+
 class TestDerivedSizes:
+    def test_lines_hold_a_column_group(self) -> None:
+        accelerator = Accelerator(rows=64, columns=32, word_bits=4, port_bits=8)
+        assert (accelerator.line_bits, accelerator.line_beats, accelerator.line_words) == (32, 4, 8)
+        assert accelerator.line_groups == accelerator.output_line_groups == 1
+
+    def test_lines_hold_a_row_tile_where_there_is_a_key_buffer(self) -> None:
+        accelerator = Accelerator(rows=64, columns=32, word_bits=4, port_bits=8, key_lines=2)
+        assert (accelerator.line_bits, accelerator.line_beats, accelerator.line_words) == (64, 8, 16)
+        assert (accelerator.line_groups, accelerator.line_row_groups) == (2, 1)
+        assert (accelerator.output_line_bits, accelerator.output_line_groups) == (32, 1)
+        assert Accelerator(rows=4, columns=2, key_lines=2).line_row_groups == 8
+
     def test_narrow_port(self) -> None:
         accelerator = Accelerator(rows=3, columns=4, word_bits=64, port_bits=16)
         assert accelerator.lanes == 3 * 4 * 64
@@ -169,7 +203,7 @@ class TestIdentity:
         assert value["implementation"]["counters"] is True
 
     def test_digest_depends_on_every_field(self) -> None:
-        base = Accelerator(rows=8, pipeline=2, sum_bits=15)
+        base = Accelerator(rows=8, pipeline=2, sum_bits=15, key_lines=2)
         changed = [base.replace(**{name: getattr(base, name) * 2}) for name, *_ in LIMITS]
         changed += [base.replace(name="other"), base.replace(counters=False)]
         digests = {accelerator.digest for accelerator in [base, *changed]}

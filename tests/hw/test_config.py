@@ -13,7 +13,7 @@ from hw.files import FileError
 
 Refused = Callable[..., str]
 HEAD = "format: tallybert-accelerator-1\nname: x\n"
-ARRAY_KEYS = "rows, columns, word_bits, pipeline, sum_bits, drain_rows"
+ARRAY_KEYS = "rows, columns, word_bits, pipeline, sum_bits, drain_rows, code_bits"
 TOP_KEYS = "format, name, array, buffers, memory, queues, implementation"
 ROWS = "array.rows: must be an integer from 1 to 64, not"
 COLUMNS = "array.columns: must be a power of two from 1 to 64, not"
@@ -82,6 +82,14 @@ WRONG_FILES = {
     "relation with a default": (
         HEAD + "array:\n  rows: 2\n  drain_rows: 4\n",
         ":5: array.drain_rows: must be at most array.rows (2), not 4",
+    ),
+    "relation with a key buffer": (
+        HEAD + "array:\n  drain_rows: 4\n  columns: 2\nbuffers:\n  key_lines: 8\n",
+        ":4: array.drain_rows: must be at most array.columns (2) where there is a key buffer, not 4",
+    ),
+    "a key buffer of one line": (
+        HEAD + "buffers:\n  key_lines: 1\n",
+        ":4: buffers.key_lines: must be 0 (no key buffer) or at least 2, not 1",
     ),
     "relation of a key left out": (
         HEAD + "array:\n  word_bits: 128\n  sum_bits: 8\n",
@@ -242,6 +250,7 @@ class TestReading:
 
     def test_every_accelerator_can_be_written_and_read(self, path: Path) -> None:
         changed = Accelerator(name="y", rows=8, columns=16, port_bits=64, clock_mhz=77, counters=False)
+        changed = changed.replace(code_bits=4, key_lines=32)
         for accelerator in (Accelerator(name="x"), changed, *map(load_accelerator, presets())):
             lines = []
             for key, value in accelerator.to_dict().items():

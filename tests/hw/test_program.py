@@ -283,7 +283,7 @@ class TestWrongFolders:
         ("offset", "value", "problem"),
         [
             (ADDRESS, 9, "instruction 0 at 0x40: opcode must be one of"),
-            (ADDRESS + 1, 1, "instruction 0 at 0x40: LOAD.wait must name only array+threshold+store, not the mask 1"),
+            (ADDRESS + 1, 1, "instruction 0 at 0x40: LOAD.wait must name only array+drain+store, not the mask 1"),
             (ADDRESS + 12, 0, "instruction 0 at 0x40: LOAD.segments must be an integer from 1 to 65535, not 0"),
             (ADDRESS + 31, 1, "instruction 0 at 0x40: LOAD must have its unused bits at 0, not "),
             (ADDRESS + 64, 0, "instruction 2 at 0x80: opcode must be one of"),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 
 import pytest
 from amaranth.hdl import Module, Signal, ValueLike
 from amaranth.lib.wiring import Component
 
 from hw.gateware import array, buffers
-from hw.gateware.buffers import Bank
+from hw.gateware.bank import Bank
 
 
 def _inside(cell: Component, output: Signal, name: str, inputs: dict[str, ValueLike]) -> Module:
@@ -37,4 +38,16 @@ def put_banks_inside(monkeypatch: pytest.MonkeyPatch, make: Callable[[str], Bank
         short = {name: inputs[name][:address_bits] for name in ("write_line", "read_line")}
         return _inside(make(buffer), read_data, "read_data", inputs | short)
 
-    monkeypatch.setattr(buffers, "_bank", bank)
+    monkeypatch.setattr(buffers, "use_bank", bank)
+
+
+def merged(old: int, new: int, lanes: int, lane_bits: int) -> int:
+    """Return a line in which the chosen lanes are new."""
+    mask = 0
+    for lane in range(lanes.bit_length()):
+        mask |= (lanes >> lane & 1) * ((1 << lane_bits) - 1) << lane * lane_bits
+    return old & ~mask | new & mask
+
+
+def some_line(lines: int, random: Random) -> int:
+    return random.choice([0, lines - 1, random.randrange(lines), random.randrange(min(lines, 4))])

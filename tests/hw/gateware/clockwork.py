@@ -58,3 +58,19 @@ def fold(word: int) -> int:
     while word:
         result, word = result ^ word & 0xFFFFFFFF, word >> 32
     return result
+
+
+def biased_words(width: int, random: Random, count: int) -> list[int]:
+    """Return words of every density: popcounts are poorly tested by even bits."""
+    whole = (1 << width) - 1
+    single = [1 << index for index in range(width)]
+    words = [0, whole, *single, *(whole ^ bit for bit in single)]
+    words += [random.getrandbits(width) for _ in range(count)]
+    words += [random.getrandbits(width) & random.getrandbits(width) & random.getrandbits(width) for _ in range(count)]
+    words += [random.getrandbits(width) | random.getrandbits(width) | random.getrandbits(width) for _ in range(count)]
+    return words
+
+
+async def nothing(ctx: Any) -> None:
+    """Let a cycle pass: a component that was never elaborated is a warning."""
+    await ctx.tick()

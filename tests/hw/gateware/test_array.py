@@ -1,162 +1,21 @@
-"""The array unit: its step counter against a loop over tiles and words, its pipeline against integers."""
+"""The array unit: its pipeline against integers, and its products against codes multiplied and added up."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from random import Random
 from typing import Any
 
 import pytest
-from amaranth.hdl import ResetInserter, Signal
 
 from hw.arch import Accelerator
-from hw.gateware.array import CORRECTION_MODULE, ELEMENT_MODULE, Array, StepCounter
+from hw.gateware.array import CORRECTION_MODULE, ELEMENT_MODULE, Array
 from hw.gateware.element import ProcessingElement, RowCorrection
 from hw.isa import Opcode
 from tests.hw.gateware.cells import put_cells_inside
-from tests.hw.gateware.clockwork import check, drive, fold, instruction, seeded, simulate
-
-ACCELERATORS = [
-    Accelerator(rows=4, columns=4, word_bits=16, port_bits=64),
-    Accelerator(rows=3, columns=2, word_bits=32, port_bits=32),
-    Accelerator(rows=1, columns=1, word_bits=1, port_bits=256, pipeline=0),
-    Accelerator(rows=64, columns=1, word_bits=128, port_bits=8),
-]
-Operands = dict[str, int]
-Outputs = dict[str, int]
-
-
-def steps_of(a: Accelerator, matmul: Operands) -> Iterator[Outputs]:
-    """Return what the counter shows in each step: docs/machine.md, section 2."""
-    tiles = -(-matmul["rows"] // a.rows)
-    for m in range(tiles):
-        for n in range(matmul["column_groups"]):
-            for k in range(matmul["words"]):
-                last_word = k == matmul["words"] - 1
-                last_tile = m == tiles - 1 and n == matmul["column_groups"] - 1
-                activation = matmul["activation_line"] + m * matmul["activation_stride"] + k // a.line_words
-                weight = matmul["weight_line"] + n * matmul["weight_stride"] + k // a.line_words
-                yield {
-                    "activation_line": activation % 65536,
-                    "weight_line": weight % 65536,
-                    "word": k % a.line_words,
-                    "step.valid": 1,
-                    "step.first": int(matmul["first"] and k == 0),
-                    "step.hand_over": int(matmul["handover"] and last_word),
-                    "step.end": int(last_word and last_tile),
-                    "step.unsigned_set": matmul["unsigned"],
-                    "step.pad": matmul["pad"],
-                    "step.rows": min(a.rows, matmul["rows"] - m * a.rows),
-                }
-
-
-def random_matmul(a: Accelerator, random: Random) -> Operands:
-    line = random.choice([0, 1, 65535, random.randrange(65536)])
-    return {
-        "unsigned": random.getrandbits(1),
-        "first": random.getrandbits(1),
-        "handover": random.getrandbits(1),
-        "activation_line": random.choice([line, random.randrange(256)]),
-        "weight_line": random.choice([line, random.randrange(256)]),
-        "words": random.choice([1, 2, a.line_words, a.line_words + 1, random.randint(1, 9)]),
-        "pad": random.randrange(a.word_bits),
-        "rows": random.choice([1, a.rows, a.rows + 1, 2 * a.rows, random.randint(1, 3 * a.rows)]),
-        "column_groups": random.randint(1, 3),
-        "activation_stride": random.choice([0, 1, 7, line]),
-        "weight_stride": random.choice([0, 1, 7, line]),
-    }
-
-
-async def compare(ctx: Any, dut: StepCounter, a: Accelerator, random: Random, cycles: int, advance_rate: float) -> int:
-    """Run the counter beside the steps that it must make. Return how many instructions have finished."""
-    steps: list[Outputs] = []
-    finished = 0
-    for cycle in range(cycles):
-        matmul = random_matmul(a, random)
-        advance = int(random.random() < advance_rate)
-        accepts = not steps or bool(advance and steps[0]["step.end"])
-        issued = int(accepts and random.random() < 0.8)
-        drive(ctx, dut, {"issue.head": instruction(Opcode.MATMUL, **matmul), "issue.issued": issued})
-        drive(ctx, dut, {"advance": advance})
-        state = {"active": bool(steps), "issue.can_accept": accepts, "step.valid": bool(steps)}
-        check(ctx, dut, state | (steps[0] if steps else {}), cycle)
-        finished += int(bool(steps) and accepts)
-        steps = list(steps_of(a, matmul)) if issued else steps[advance:]
-        await ctx.tick()
-    drive(ctx, dut, {"issue.issued": 0})
-    return finished
-
-
-@pytest.mark.parametrize("advance_rate", [1.0, 0.5])
-@pytest.mark.parametrize("index", range(len(ACCELERATORS)))
-def test_counter_equals_its_twin(index: int, advance_rate: float) -> None:
-    a, random = ACCELERATORS[index], seeded("steps", index, advance_rate)
-    dut = StepCounter(a)
-
-    async def process(ctx: Any) -> None:
-        assert await compare(ctx, dut, a, random, 400, advance_rate) > 0
-
-    simulate(dut, process)
-
-
-def test_a_reset_in_flight_leaves_nothing_behind() -> None:
-    a, random = ACCELERATORS[0], seeded("steps reset")
-    dut, reset = StepCounter(a), Signal()
-
-    async def process(ctx: Any) -> None:
-        for _ in range(15):
-            await compare(ctx, dut, a, random, random.randrange(3, 40), 0.8)
-            ctx.set(reset, 1)
-            await ctx.tick()
-            ctx.set(reset, 0)
-
-    simulate(ResetInserter(reset)(dut), process)
-
-
-LINES = {"activation_line": 10, "weight_line": 20, "activation_stride": 100, "weight_stride": 50}
-MATMUL = {"unsigned": 0, "first": 1, "handover": 1, "pad": 3, "words": 3, "rows": 5, "column_groups": 2} | LINES
-
-
-def test_order_by_hand() -> None:
-    a = Accelerator(rows=4, word_bits=16, port_bits=32)
-    dut = StepCounter(a)
-
-    async def process(ctx: Any) -> None:
-        drive(ctx, dut, {"issue.head": instruction(Opcode.MATMUL, **MATMUL), "issue.issued": 1, "advance": 1})
-        check(ctx, dut, {"active": 0, "issue.can_accept": 1}, "issued in t")
-        await ctx.tick()
-        drive(ctx, dut, {"issue.issued": 0})
-        expected = [
-            *[(10, 20, 0, 4), (10, 20, 1, 4), (11, 21, 0, 4), (10, 70, 0, 4), (10, 70, 1, 4), (11, 71, 0, 4)],
-            *[(110, 20, 0, 1), (110, 20, 1, 1), (111, 21, 0, 1), (110, 70, 0, 1), (110, 70, 1, 1), (111, 71, 0, 1)],
-        ]
-        for index, (activation, weight, word, rows) in enumerate(expected):
-            step = {"activation_line": activation, "weight_line": weight, "word": word, "step.rows": rows}
-            step |= {"step.first": index % 3 == 0, "step.hand_over": index % 3 == 2, "step.end": index == 11}
-            check(ctx, dut, step | {"active": 1, "issue.can_accept": index == 11}, "the first step is in t+1")
-            await ctx.tick()
-        check(ctx, dut, {"active": 0, "step.valid": 0, "issue.can_accept": 1})
-
-    simulate(dut, process)
-
-
-def test_nothing_moves_without_advance() -> None:
-    dut = StepCounter(Accelerator())
-
-    async def process(ctx: Any) -> None:
-        single = MATMUL | {"words": 1, "rows": 1, "column_groups": 1}
-        drive(ctx, dut, {"issue.head": instruction(Opcode.MATMUL, **single), "issue.issued": 1})
-        await ctx.tick()
-        drive(ctx, dut, {"issue.issued": 0})
-        for _ in range(4):
-            check(ctx, dut, {"active": 1, "issue.can_accept": 0, "step.end": 1, "activation_line": 10})
-            await ctx.tick()
-        drive(ctx, dut, {"advance": 1})
-        check(ctx, dut, {"issue.can_accept": 1})
-
-    simulate(dut, process)
+from tests.hw.gateware.clockwork import check, drive, fold, instruction, seeded, seen, simulate
+from tests.hw.gateware.matmuls import Operands, Outputs, random_matmul, steps_of
 
 
 @dataclass
@@ -198,14 +57,16 @@ class ArrayTwin:
 
     def add(self, step: Outputs, activations: list[int], weights: list[int]) -> None:
         a, whole = self.a, (1 << self.a.word_bits) - 1
+        sign, double = 1 - 2 * step.get("step.negative", 0), 1 + step.get("step.double", 0)
         for r, activation in enumerate(activations):
             correction = activation.bit_count() if step["step.unsigned_set"] else a.word_bits
-            start = step["step.pad"] if step["step.first"] else self.corrections[r]
-            self.corrections[r] = (start + correction) % (1 << a.sum_bits)
+            correction = 0 if step["step.plain"] else correction
+            start = step["step.pad"] if step["step.first"] else self.corrections[r] * double
+            self.corrections[r] = (start + sign * correction) % (1 << a.sum_bits)
             for c, weight in enumerate(weights):
                 matches = activation & weight if step["step.unsigned_set"] else ~(activation ^ weight) & whole
-                held = 0 if step["step.first"] else self.sums[r][c]
-                self.sums[r][c] = (held + matches.bit_count()) % (1 << a.count_bits)
+                held = 0 if step["step.first"] else self.sums[r][c] * double
+                self.sums[r][c] = (held + sign * matches.bit_count()) % (1 << a.count_bits)
 
     def step(self, entering: tuple[Outputs, list[int], list[int]] | None, take: int, release: int) -> None:
         moves, last = not self.stopped(release), self.stages[-1]
@@ -245,7 +106,8 @@ def lines_of(a: Accelerator, kind: int, banks: int, line: int) -> int:
 def small_matmul(a: Accelerator, random: Random) -> Operands:
     """Return a legal MATMUL on few lines; one that does not start or end a tile is one tile."""
     matmul = random_matmul(a, random) | {"activation_line": random.randrange(4), "weight_line": random.randrange(4)}
-    matmul |= {"activation_stride": random.randrange(3), "weight_stride": random.randrange(3)}
+    strides = ("activation_stride", "weight_stride", "activation_plane_stride", "weight_plane_stride")
+    matmul |= {name: random.randrange(3) for name in strides} | {"words": random.randint(1, 3)}
     if not (matmul["first"] and matmul["handover"]):
         matmul |= {"rows": random.randint(1, a.rows), "column_groups": 1}
     return matmul | ({} if matmul["first"] and not matmul["unsigned"] else {"pad": 0})
@@ -256,22 +118,30 @@ ARRAYS = [
     Accelerator(rows=2, columns=4, word_bits=4, pipeline=1, sum_bits=6, drain_rows=1, port_bits=8),
     Accelerator(rows=5, columns=1, word_bits=16, pipeline=3, sum_bits=12, drain_rows=3, port_bits=16),
     Accelerator(rows=1, columns=1, word_bits=1, pipeline=1, sum_bits=4, port_bits=8),
+    Accelerator(rows=2, columns=2, word_bits=8, pipeline=2, sum_bits=9, drain_rows=2, port_bits=16, key_lines=8),
+    Accelerator(rows=3, columns=2, word_bits=4, pipeline=1, sum_bits=8, port_bits=8, code_bits=4),
+    Accelerator(rows=2, columns=4, word_bits=8, pipeline=0, sum_bits=7, port_bits=16, code_bits=2, key_lines=2),
 ]
+
+
+def inside(a: Accelerator, monkeypatch: pytest.MonkeyPatch) -> Array:
+    """Return an array that holds its cells itself."""
+    cells = {ELEMENT_MODULE: lambda: ProcessingElement(a), CORRECTION_MODULE: lambda: RowCorrection(a)}
+    put_cells_inside(monkeypatch, cells)
+    return Array(a)
 
 
 @pytest.mark.parametrize("take_rate", [1.0, 0.5, 0.1])
 @pytest.mark.parametrize("index", range(len(ARRAYS)))
 def test_array_equals_its_twin(index: int, take_rate: float, monkeypatch: pytest.MonkeyPatch) -> None:
     a, random = ARRAYS[index], seeded("array", index, take_rate)
-    put_cells_inside(
-        monkeypatch, {ELEMENT_MODULE: lambda: ProcessingElement(a), CORRECTION_MODULE: lambda: RowCorrection(a)}
-    )
-    dut = Array(a)
+    dut = inside(a, monkeypatch)
 
     async def process(ctx: Any) -> None:
         twin = ArrayTwin(a, [None] * (a.pipeline + 1), [[0] * a.columns for _ in range(a.rows)], [0] * a.rows)
         steps: list[Outputs] = []
-        lines = {"activation.data": 0, "weight.data": 0}
+        kinds = ("activation", "weight", *(["key"] if a.key_lines else []))
+        lines = {f"{kind}.data": 0 for kind in kinds}
         retired = started = 0
         for cycle in range(350):
             take = int(twin.drained is not None and random.random() < take_rate)
@@ -284,24 +154,112 @@ def test_array_equals_its_twin(index: int, take_rate: float, monkeypatch: pytest
             drive(ctx, dut, {"issue.head": instruction(Opcode.MATMUL, **matmul), "issue.issued": issued})
             drive(ctx, dut, {"drain.take": take, "drain.release": release, **lines})
             expected = {"issue.can_accept": accepts, "entering": enters, "stopped": stopped, "retire": twin.pulse}
-            expected |= {"activation.enable": enters, "weight.enable": enters, "drain.full": twin.drained is not None}
+            right = kinds[1 + steps[0]["keys"]] if enters else ""
+            expected |= {f"{kind}.enable": enters and kind in ("activation", right) for kind in kinds}
+            expected |= {"drain.full": twin.drained is not None}
             expected |= {"words.valid": twin.words is not None, "words.end": twin.pulse}
             expected |= {"drain.rows": twin.shown()} if twin.drained else {}
             expected |= {"words.fold": twin.fold()} if twin.words else {}
-            expected |= {f"{n}.line": steps[0][f"{n}_line"] for n in ("activation", "weight")} if enters else {}
+            at = {"activation": steps[0]["activation_line"], right: steps[0]["weight_line"]} if enters else {}
+            expected |= {f"{kind}.line": line for kind, line in at.items()}
             check(ctx, dut, expected, cycle)
             retired, started = retired + twin.pulse, started | issued
             entering = None
             if enters:
-                at = {kind: steps[0][f"{kind}_line"] for kind in ("activation", "weight")}
-                lines = {"activation.data": lines_of(a, 0, a.rows, at["activation"])}
-                lines["weight.data"] = lines_of(a, 1, a.columns, at["weight"])
-                word = steps[0]["word"]
-                rows, columns = ((0, a.rows, at["activation"], word), (1, a.columns, at["weight"], word))
-                entering = (steps[0], words_of(a, *rows), words_of(a, *columns))
+                places = ((0, a.rows, at["activation"]), (kinds.index(right), a.columns, at[right]))
+                lines |= {f"{kinds[kind]}.data": lines_of(a, kind, banks, line) for kind, banks, line in places}
+                left_words, right_words = (words_of(a, *place, steps[0]["word"]) for place in places)
+                entering = (steps[0], left_words, right_words)
             twin.step(entering, take, release)
             steps = list(steps_of(a, matmul)) if issued else steps[enters:]
             await ctx.tick()
         assert retired > 1
+
+    simulate(dut, process)
+
+
+# --- codes ------------------------------------------------------------------------------------------------------------
+
+
+def planes_of(codes: list[int], bits: int) -> list[int]:
+    """Return a row of codes as planes, that of the highest bit first; a plane is a number, code k at bit k."""
+    return [sum((code >> bits - 1 - u & 1) << k for k, code in enumerate(codes)) for u in range(bits)]
+
+
+def value_of(code: int, bits: int, negative: int) -> int:
+    """Return what a code counts: its top bit is negative in two's complement."""
+    return code - (negative << bits) * (code >> bits - 1)
+
+
+def some_codes(random: Random, count: int, bits: int) -> list[int]:
+    """Return codes of every density, the ends included."""
+    kind = random.choice(["all", "none", "low", "any", "any", "any"])
+    if kind == "any":
+        return [random.getrandbits(bits) for _ in range(count)]
+    return [{"all": (1 << bits) - 1, "none": 0, "low": 1 << bits - 1}[kind]] * count
+
+
+async def run_tile(ctx: Any, dut: Array, a: Accelerator, matmul: Operands, tables: dict[str, list[list[int]]]) -> None:
+    """Run one tile of a MATMUL on buffers that hold these rows of lines, until the drain register is full."""
+    drive(ctx, dut, {"issue.head": instruction(Opcode.MATMUL, **matmul), "issue.issued": 1})
+    await ctx.tick()
+    drive(ctx, dut, {"issue.issued": 0})
+    for _ in range(400):
+        reads = {kind: seen(ctx, dut, f"{kind}.line") for kind in tables if seen(ctx, dut, f"{kind}.enable")}
+        await ctx.tick()
+        for kind, line in reads.items():
+            drive(ctx, dut, {f"{kind}.data": sum(b[line] << a.line_bits * i for i, b in enumerate(tables[kind]))})
+        if seen(ctx, dut, "drain.full"):
+            return
+    raise AssertionError("the tile must be handed over")
+
+
+def lines_from(a: Accelerator, plane: int) -> list[int]:
+    """Return two lines that hold a plane."""
+    return [plane & (1 << a.line_bits) - 1, plane >> a.line_bits]
+
+
+CODED = [
+    Accelerator(rows=2, columns=2, word_bits=8, pipeline=2, sum_bits=20, drain_rows=2, code_bits=4, key_lines=9),
+    Accelerator(rows=2, columns=4, word_bits=4, pipeline=0, sum_bits=31, drain_rows=2, code_bits=8, key_lines=18),
+]
+
+
+@pytest.mark.parametrize("index", range(len(CODED)))
+@pytest.mark.parametrize("plain", [0, 1])
+def test_products_of_codes(plain: int, index: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """D is the sum of products of codes with codes (twice it), or of codes with bits that mean +1 and -1."""
+    a, random = CODED[index], seeded("codes", plain, index)
+    dut = inside(a, monkeypatch)
+
+    async def process(ctx: Any) -> None:
+        for _ in range(30):
+            p = random.choice([1, 2, a.code_bits])
+            q = random.choice([1, 2, a.code_bits]) if plain else 1
+            keys, inputs = random.getrandbits(1), random.randint(1, min(2 * a.line_bits, 20))
+            left_sign, right_sign = random.getrandbits(1), random.getrandbits(1) & plain
+            left = [some_codes(random, inputs, p) for _ in range(a.rows)]
+            right = [some_codes(random, inputs, q) for _ in range(a.columns)]
+            words = -(-inputs // a.word_bits)
+            matmul = {"unsigned": 1, "first": 1, "handover": 1, "pad": 0, "plain": plain, "keys": keys}
+            matmul |= {"activation_line": 1, "weight_line": 1, "activation_stride": 0, "weight_stride": 0}
+            matmul |= {"activation_plane_stride": 2, "weight_plane_stride": 2, "words": words, "rows": a.rows}
+            matmul |= {"activation_planes": p, "weight_planes": q, "column_groups": 1}
+            matmul |= {"activation_negative": left_sign, "weight_negative": right_sign}
+            tables = {"weight": [[0] * 20] * a.columns, "key": [[0] * 20] * a.columns}
+            for kind, codes, bits in (("activation", left, p), (("weight", "key")[keys], right, q)):
+                tables[kind] = [[0, *(x for n in planes_of(row, bits) for x in lines_from(a, n))] for row in codes]
+            await run_tile(ctx, dut, a, matmul, tables)
+            for r, row in enumerate(left):
+                correction = ctx.get(dut.drain.rows[r].correction)
+                for c, column in enumerate(right):
+                    values = [value_of(x, p, left_sign) for x in row]
+                    others = [value_of(w, q, right_sign) * 2 if plain else 2 * w - 1 for w in column]
+                    expected = sum(x * w for x, w in zip(values, others, strict=True))
+                    total = 2 * ctx.get(dut.drain.rows[r].sums[c]) - correction
+                    assert (total - expected) % (1 << a.sum_bits) == 0, (matmul, r, c)
+            drive(ctx, dut, {"drain.take": 1, "drain.release": 1})
+            await ctx.tick()
+            drive(ctx, dut, {"drain.take": 0, "drain.release": 0})
 
     simulate(dut, process)

@@ -1,4 +1,4 @@
-"""Banks and buffers against tables, and the choice of a piece of a line."""
+"""The buffers against tables: beats and groups written, lines and beats read."""
 
 from __future__ import annotations
 
@@ -6,132 +6,18 @@ from random import Random
 from typing import Any
 
 import pytest
-from amaranth.hdl import Module, Signal
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
 
 from hw.arch import Accelerator
-from hw.gateware.buffers import Bank, LoadBuffer, OutputBuffer, banks_of, pick
-from tests.hw.gateware.cells import put_banks_inside
+from hw.gateware.bank import Bank, bank_sizes
+from hw.gateware.buffers import ActivationBuffer, KeyBuffer, LoadBuffer, OutputBuffer
+from tests.hw.gateware.cells import merged, put_banks_inside, some_line
 from tests.hw.gateware.clockwork import check, drive, seeded, simulate
 
 
-class Picked(wiring.Component):
-    """A choice alone."""
+def real_banks(monkeypatch: pytest.MonkeyPatch, a: Accelerator) -> None:
+    """Let a buffer hold its banks itself, those that are generated for it."""
 
-    def __init__(self, line_bits: int, width: int) -> None:
-        self._width = width
-        super().__init__({"line": In(line_bits), "index": In(8), "piece": Out(width)})
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        m.d.comb += self.piece.eq(pick(self.line, self.index, self._width))
-        m.d.sync += Signal().eq(0)
-        return m
-
-
-SHAPES = [(2, 8, 8), (3, 32, 8), (5, 64, 64), (257, 24, 2), (64, 9, 1)]
-
-
-def merged(old: int, new: int, lanes: int, lane_bits: int) -> int:
-    """Return a line in which the chosen lanes are new."""
-    mask = 0
-    for lane in range(new.bit_length() // lane_bits + 1):
-        mask |= (lanes >> lane & 1) * ((1 << lane_bits) - 1) << lane * lane_bits
-    return old & ~mask | new & mask
-
-
-def some_line(lines: int, random: Random) -> int:
-    return random.choice([0, lines - 1, random.randrange(lines), random.randrange(min(lines, 4))])
-
-
-@pytest.mark.parametrize(("lines", "line_bits", "lane_bits"), SHAPES)
-def test_bank_equals_its_twin(lines: int, line_bits: int, lane_bits: int) -> None:
-    dut, random = Bank(lines=lines, line_bits=line_bits, lane_bits=lane_bits), seeded("bank", lines, line_bits)
-
-    async def process(ctx: Any) -> None:
-        table, shown = [0] * lines, 0
-        for cycle in range(600):
-            lanes = random.choice([0, 1, (1 << line_bits // lane_bits) - 1, random.getrandbits(line_bits // lane_bits)])
-            write = {"write_lanes": lanes, "write_line": some_line(lines, random)}
-            write |= {"write_data": random.getrandbits(line_bits) | 1 << line_bits - 1}
-            read = {"read_enable": int(random.random() < 0.6), "read_line": some_line(lines, random)}
-            drive(ctx, dut, write | read)
-            check(ctx, dut, {"read_data": shown}, cycle)
-            shown = table[read["read_line"]] if read["read_enable"] else shown
-            line = write["write_line"]
-            table[line] = merged(table[line], write["write_data"], lanes, lane_bits)
-            await ctx.tick()
-
-    simulate(dut, process)
-
-
-def test_every_line_is_0_at_power_up_and_separate() -> None:
-    dut = Bank(lines=5, line_bits=16, lane_bits=8)
-
-    async def process(ctx: Any) -> None:
-        for filled in (0, 1):
-            for line in range(5):
-                drive(ctx, dut, {"read_enable": 1, "read_line": line, "write_lanes": 0})
-                await ctx.tick()
-                check(ctx, dut, {"read_data": filled * (0x101 * line + 0x8001)}, line)
-            for line in range(5):
-                drive(ctx, dut, {"write_lanes": 3, "write_line": line, "write_data": 0x101 * line + 0x8001})
-                await ctx.tick()
-
-    simulate(dut, process)
-
-
-def test_written_in_t_readable_from_the_next_cycle_and_held() -> None:
-    dut = Bank(lines=4, line_bits=16, lane_bits=8)
-
-    async def process(ctx: Any) -> None:
-        drive(ctx, dut, {"write_lanes": 0b10, "write_line": 2, "write_data": 0xABCD})
-        await ctx.tick()
-        drive(ctx, dut, {"write_lanes": 0, "read_enable": 1, "read_line": 2})
-        check(ctx, dut, {"read_data": 0})
-        await ctx.tick()
-        drive(ctx, dut, {"read_enable": 0, "read_line": 0, "write_lanes": 3, "write_line": 2, "write_data": 0x1234})
-        for _ in range(3):
-            check(ctx, dut, {"read_data": 0xAB00}, "held although the line is written and the address moves")
-            await ctx.tick()
-
-    simulate(dut, process)
-
-
-@pytest.mark.parametrize(("line_bits", "width"), [(8, 8), (8, 1), (64, 16), (96, 32)])
-def test_pick_is_a_piece_of_the_line(line_bits: int, width: int) -> None:
-    dut, random = Picked(line_bits, width), seeded("pick", line_bits, width)
-
-    async def process(ctx: Any) -> None:
-        for _ in range(20):
-            line = random.getrandbits(line_bits)
-            for index in range(line_bits // width):
-                drive(ctx, dut, {"line": line, "index": index})
-                check(ctx, dut, {"piece": line >> index * width & (1 << width) - 1}, (line, index))
-
-    simulate(dut, process)
-
-
-def test_banks_have_the_sizes_of_the_contract() -> None:
-    a = Accelerator(columns=8, word_bits=64, port_bits=16, activation_lines=8, weight_lines=16, threshold_lines=5)
-    a = a.replace(output_lines=2)
-    lane_bits = {"activation": 16, "weight": 16, "threshold": 16, "output": 8}
-    line_bits = {"activation": 64, "weight": 64, "threshold": 8 * 16, "output": 64}
-    lines = {"activation": 8, "weight": 16, "threshold": 5, "output": 2}
-    banks = banks_of(a)
-    assert set(banks) == {f"tallybert_{name}_bank" for name in lines}
-    for name, count in lines.items():
-        bank = banks[f"tallybert_{name}_bank"]
-        assert len(bank.write_data) == len(bank.read_data) == line_bits[name]
-        assert len(bank.write_lanes) == line_bits[name] // lane_bits[name]
-        assert len(bank.write_line) == len(bank.read_line) == (count - 1).bit_length()
-        simulate(bank, nothing)
-
-
-async def nothing(ctx: Any) -> None:
-    """Let a cycle pass: a component that was never elaborated is a warning."""
-    await ctx.tick()
+    put_banks_inside(monkeypatch, lambda buffer: Bank(**bank_sizes(a)[buffer]._asdict()))
 
 
 def some_bank(random: Random, banks: int) -> int:
@@ -165,9 +51,19 @@ def test_load_buffer_equals_its_twin(
     simulate(dut, process)
 
 
-def written(a: Accelerator, line: int, position: int, bits: int) -> int:
-    """Return a line after a group: what is below stays, what is above is cleared."""
-    return line & (1 << a.columns * position) - 1 | bits << a.columns * position
+def written(line: int, offset: int, bits: int) -> int:
+    """Return a line after bits at an offset: what is below stays, what is above is cleared."""
+    return line & (1 << offset) - 1 | bits << offset
+
+
+def some_group(
+    a: Accelerator, random: Random, banks: int, lines: int, positions: int
+) -> tuple[dict[str, int], list[int]]:
+    """Return a write of a group of rows, and the bits of each of them."""
+    groups = [random.getrandbits(a.columns) for _ in range(a.drain_rows)]
+    data = sum(bits << a.columns * index for index, bits in enumerate(groups))
+    place = {"banks": random.choice([0, random.getrandbits(banks)]), "line": some_line(lines, random)}
+    return place | {"position": random.randrange(positions), "data": data}, groups
 
 
 @pytest.mark.parametrize(
@@ -179,27 +75,102 @@ def written(a: Accelerator, line: int, position: int, bits: int) -> int:
     ],
 )
 def test_output_buffer_equals_its_twin(a: Accelerator, monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = {"lines": a.output_lines, "line_bits": a.output_line_bits, "lane_bits": a.columns}
-    put_banks_inside(monkeypatch, lambda _: Bank(**sizes))
+    real_banks(monkeypatch, a)
     dut, random = OutputBuffer(a), seeded("output buffer", a)
 
     async def process(ctx: Any) -> None:
         table, shown = [[0] * a.output_lines for _ in range(a.rows)], 0
         for cycle in range(500):
-            banks, line = random.choice([0, random.getrandbits(a.rows)]), some_line(a.output_lines, random)
-            position = random.randrange(a.output_line_groups)
-            groups = [random.getrandbits(a.columns) for _ in range(a.drain_rows)]
-            data = sum(bits << a.columns * index for index, bits in enumerate(groups))
-            place = {"write_banks": banks, "write_line": line, "write_position": position, "write_data": data}
+            write, groups = some_group(a, random, a.rows, a.output_lines, a.output_line_groups)
             read, bank = int(random.random() < 0.6), some_bank(random, a.rows)
             lane, read_line = random.randrange(a.output_line_beats), some_line(a.output_lines, random)
-            drive(ctx, dut, place | {"read_enable": read, "read_bank": bank, "read_line": read_line, "read_lane": lane})
+            drive(ctx, dut, {f"write.{name}": value for name, value in write.items()})
+            drive(ctx, dut, {"read_enable": read, "read_bank": bank, "read_line": read_line, "read_lane": lane})
             check(ctx, dut, {"beat": shown}, cycle)
             if read:
                 shown = table[bank][read_line] >> a.port_bits * lane & (1 << a.port_bits) - 1
             for row in range(a.rows):
-                if banks >> row & 1:
-                    table[row][line] = written(a, table[row][line], position, groups[row % a.drain_rows])
+                if write["banks"] >> row & 1:
+                    old, offset = table[row][write["line"]], write["position"] * a.columns
+                    table[row][write["line"]] = written(old, offset, groups[row % a.drain_rows])
+            await ctx.tick()
+
+    simulate(dut, process)
+
+
+@pytest.mark.parametrize(
+    "a",
+    [
+        Accelerator(rows=3, columns=4, word_bits=16, port_bits=8, drain_rows=2, activation_lines=3),
+        Accelerator(rows=2, columns=16, word_bits=8, port_bits=8, activation_lines=2),
+        Accelerator(rows=4, columns=1, word_bits=4, port_bits=16, drain_rows=4, activation_lines=5),
+        Accelerator(rows=2, columns=8, word_bits=8, port_bits=8, drain_rows=2, activation_lines=4),
+    ],
+)
+def test_activation_buffer_equals_its_twin(a: Accelerator, monkeypatch: pytest.MonkeyPatch) -> None:
+    real_banks(monkeypatch, a)
+    dut, random = ActivationBuffer(a), seeded("activation buffer", a)
+
+    async def process(ctx: Any) -> None:
+        table, shown = [[0] * a.activation_lines for _ in range(a.rows)], 0
+        for cycle in range(600):
+            enable, lane = int(random.random() < 0.4), random.randrange(a.line_beats)
+            bank, line = some_bank(random, a.rows), some_line(a.activation_lines, random)
+            beat = random.getrandbits(a.port_bits)
+            load = {"enable": enable, "bank": bank, "line": line, "lane": lane, "data": beat}
+            write, groups = some_group(a, random, a.rows, a.activation_lines, a.line_groups)
+            read, read_line = int(random.random() < 0.6), some_line(a.activation_lines, random)
+            drive(ctx, dut, {f"write.{name}": value for name, value in load.items()})
+            drive(ctx, dut, {f"groups.{name}": value for name, value in write.items()})
+            drive(ctx, dut, {"read.enable": read, "read.line": read_line})
+            check(ctx, dut, {"read.data": shown}, cycle)
+            if read:
+                shown = sum(table[b][read_line] << a.line_bits * b for b in range(a.rows))
+            if enable:
+                old = table[bank][line]
+                table[bank][line] = merged(old, beat << a.port_bits * lane, 1 << lane, a.port_bits)
+            for row in range(a.rows):
+                if write["banks"] >> row & 1 and not enable:
+                    old, offset = table[row][write["line"]], write["position"] * a.columns
+                    table[row][write["line"]] = written(old, offset, groups[row % a.drain_rows])
+            await ctx.tick()
+
+    simulate(dut, process)
+
+
+@pytest.mark.parametrize(
+    "a",
+    [
+        Accelerator(rows=2, columns=8, word_bits=16, port_bits=8, drain_rows=2, key_lines=3),
+        Accelerator(rows=4, columns=4, word_bits=8, port_bits=16, key_lines=2),
+        Accelerator(rows=8, columns=2, word_bits=16, port_bits=8, drain_rows=2, key_lines=5),
+        Accelerator(rows=16, columns=1, word_bits=1, port_bits=8, key_lines=4),
+        Accelerator(rows=1, columns=16, word_bits=4, port_bits=8, key_lines=4),
+    ],
+)
+def test_key_buffer_equals_its_twin(a: Accelerator, monkeypatch: pytest.MonkeyPatch) -> None:
+    real_banks(monkeypatch, a)
+    dut, random = KeyBuffer(a), seeded("key buffer", a)
+
+    async def process(ctx: Any) -> None:
+        table, shown = [[0] * a.key_lines for _ in range(a.columns)], 0
+        for cycle in range(600):
+            transposed = random.getrandbits(1)
+            positions = a.line_row_groups if transposed else a.line_groups
+            write, groups = some_group(a, random, a.columns, a.key_lines, positions)
+            tile = [random.getrandbits(a.rows) for _ in range(a.columns)]
+            read, read_line = int(random.random() < 0.6), some_line(a.key_lines, random)
+            drive(ctx, dut, {f"write.groups.{name}": value for name, value in write.items()})
+            drive(ctx, dut, {"write.tile": sum(bits << a.rows * c for c, bits in enumerate(tile))})
+            drive(ctx, dut, {"write.transposed": transposed, "read.enable": read, "read.line": read_line})
+            check(ctx, dut, {"read.data": shown}, cycle)
+            if read:
+                shown = sum(table[b][read_line] << a.line_bits * b for b in range(a.columns))
+            for bank in range(a.columns):
+                if write["banks"] >> bank & 1:
+                    bits = tile[bank] if transposed else groups[bank % a.drain_rows]
+                    offset = write["position"] * (a.rows if transposed else a.columns)
+                    table[bank][write["line"]] = written(table[bank][write["line"]], offset, bits)
             await ctx.tick()
 
     simulate(dut, process)

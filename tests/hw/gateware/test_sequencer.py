@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from hw.arch import Accelerator
 from hw.gateware.sequencer import ErrorCode, Sequencer
-from hw.isa import Opcode, make
+from hw.isa import FIELDS, Destination, Field, Opcode, make
 from tests.hw.gateware.clockwork import simulate
 
 STORE = {"address": 0, "line": 0, "row_beats": 1, "segments": 1, "segment_beats": 1, "stride": 0}
@@ -46,7 +47,11 @@ async def offer(ctx: Any, dut: Sequencer, instruction: int) -> None:
     ],
 )
 def test_unknown_opcodes_and_zero_counts_stop_the_run(instruction: int, legal: bool) -> None:
-    dut = Sequencer()
+    takes_or_stops(Sequencer(Accelerator()), instruction, legal)
+
+
+def takes_or_stops(dut: Sequencer, instruction: int, legal: bool) -> None:
+    """Offer an instruction, and see it taken or the run ended by it."""
 
     async def process(ctx: Any) -> None:
         await start(ctx, dut)
@@ -61,6 +66,40 @@ def test_unknown_opcodes_and_zero_counts_stop_the_run(instruction: int, legal: b
     simulate(dut, process)
 
 
+MATMUL = dict.fromkeys(("unsigned", "first", "handover", "rows", "column_groups", "words"), 1)
+MATMUL |= dict.fromkeys(("activation_line", "weight_line", "pad", "activation_stride", "weight_stride"), 0)
+BINARIZE = {"rows": 1, "column_groups": 1}
+BINARIZE |= dict.fromkeys(("threshold_line", "output_line", "output_group", "output_stride"), 0)
+COUNTS = [(code, operands, field) for code, operands in ((Opcode.MATMUL, MATMUL), (Opcode.BINARIZE, BINARIZE))
+          for field in FIELDS[code] if field.count]  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "operands", "field"), COUNTS, ids=lambda item: getattr(item, "name", ""))
+def test_each_count_of_0_stops_the_run(code: Opcode, operands: dict[str, int], field: Field) -> None:
+    a = Accelerator(code_bits=8, key_lines=4)
+    whole = number(code, **operands)
+    takes_or_stops(Sequencer(a), whole, True)
+    takes_or_stops(Sequencer(a), whole & ~((1 << field.width) - 1 << field.offset), False)
+
+
+@pytest.mark.parametrize("key_lines", [0, 2])
+def test_keys_need_a_key_buffer(key_lines: int) -> None:
+    a = Accelerator(key_lines=key_lines)
+    for keys in (0, 1):
+        takes_or_stops(Sequencer(a), number(Opcode.MATMUL, **MATMUL, keys=keys), not keys or key_lines > 0)
+    for destination in Destination:
+        legal = destination is not Destination.KEY or key_lines > 0
+        takes_or_stops(Sequencer(a), number(Opcode.BINARIZE, **BINARIZE, destination=destination), legal)
+
+
+@pytest.mark.parametrize("operand", ["activation_planes", "weight_planes"])
+@pytest.mark.parametrize("code_bits", [1, 2, 4, 8])
+def test_planes_beyond_the_bits_of_codes_stop_the_run(code_bits: int, operand: str) -> None:
+    a = Accelerator(code_bits=code_bits)
+    for planes in {1, code_bits, code_bits + 1, 2 * code_bits - 1, 15}:
+        takes_or_stops(Sequencer(a), number(Opcode.MATMUL, **(MATMUL | {operand: planes})), planes <= code_bits)
+
+
 @pytest.mark.parametrize(
     ("cause", "code"),
     [
@@ -70,7 +109,7 @@ def test_unknown_opcodes_and_zero_counts_stop_the_run(instruction: int, legal: b
     ],
 )
 def test_an_error_waits_for_quiet_and_a_new_start_clears_it(cause: str, code: ErrorCode) -> None:
-    dut = Sequencer()
+    dut = Sequencer(Accelerator())
 
     async def process(ctx: Any) -> None:
         await start(ctx, dut)
@@ -92,7 +131,7 @@ def test_an_error_waits_for_quiet_and_a_new_start_clears_it(cause: str, code: Er
 
 @pytest.mark.parametrize("patience", [1, 2, 7])
 def test_the_watchdog_ends_a_run_without_progress(patience: int) -> None:
-    dut = Sequencer()
+    dut = Sequencer(Accelerator())
 
     async def process(ctx: Any) -> None:
         ctx.set(dut.watchdog, patience)
@@ -125,7 +164,7 @@ def test_the_watchdog_ends_a_run_without_progress(patience: int) -> None:
 
 
 def test_the_watchdog_ends_the_wait_for_quiet_and_leaves_the_error_alone() -> None:
-    dut = Sequencer()
+    dut = Sequencer(Accelerator())
 
     async def process(ctx: Any) -> None:
         ctx.set(dut.watchdog, 5)
@@ -141,7 +180,7 @@ def test_the_watchdog_ends_the_wait_for_quiet_and_leaves_the_error_alone() -> No
 
 
 def test_an_error_in_the_cycle_of_the_watchdog_keeps_its_code() -> None:
-    dut = Sequencer()
+    dut = Sequencer(Accelerator())
 
     async def process(ctx: Any) -> None:
         ctx.set(dut.watchdog, 4)
@@ -155,7 +194,7 @@ def test_an_error_in_the_cycle_of_the_watchdog_keeps_its_code() -> None:
 
 
 def test_a_watchdog_of_0_waits_for_ever() -> None:
-    dut = Sequencer()
+    dut = Sequencer(Accelerator())
 
     async def process(ctx: Any) -> None:
         await start(ctx, dut)
@@ -166,7 +205,7 @@ def test_a_watchdog_of_0_waits_for_ever() -> None:
 
 
 def test_halt_waits_for_what_is_in_flight_and_total_is_its_cycle_plus_one() -> None:
-    dut = Sequencer()
+    dut = Sequencer(Accelerator())
 
     async def process(ctx: Any) -> None:
         await start(ctx, dut)
@@ -191,7 +230,7 @@ def test_halt_waits_for_what_is_in_flight_and_total_is_its_cycle_plus_one() -> N
 
 
 def test_start_is_ignored_while_running() -> None:
-    dut = Sequencer()
+    dut = Sequencer(Accelerator())
 
     async def process(ctx: Any) -> None:
         await start(ctx, dut)

@@ -1,0 +1,91 @@
+"""The banks of the buffers: one memory each, emitted once as a module for all banks of a buffer."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from amaranth.hdl import Array, ClockSignal, Instance, Module, ResetSignal, Signal, Value, ValueLike
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from hw.arch import Accelerator
+
+
+class Bank(wiring.Component):
+    """One memory with a write port of lanes and a read port. Emitted once for all banks of a buffer.
+
+    Written in cycle t, readable from t+1; a line read in t is on `read_data` from t+1 until the next read.
+    """
+
+    def __init__(self, *, lines: int, line_bits: int, lane_bits: int) -> None:
+        self._lines, self._line_bits, self._lane_bits = lines, line_bits, lane_bits
+        super().__init__(
+            {
+                "write_lanes": In(line_bits // lane_bits),
+                "write_line": In((lines - 1).bit_length()),
+                "write_data": In(line_bits),
+                "read_enable": In(1),
+                "read_line": In((lines - 1).bit_length()),
+                "read_data": Out(line_bits),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.memory = memory = Memory(shape=self._line_bits, depth=self._lines, init=[])
+        writer = memory.write_port(granularity=self._lane_bits)
+        reader = memory.read_port()
+        m.d.comb += [
+            writer.en.eq(self.write_lanes),
+            writer.addr.eq(self.write_line),
+            writer.data.eq(self.write_data),
+            reader.en.eq(self.read_enable),
+            reader.addr.eq(self.read_line),
+            self.read_data.eq(reader.data),
+        ]
+        return m
+
+
+class BankSize(NamedTuple):
+    """How many lines a bank has, of how many bits, and in what pieces they can be written."""
+
+    lines: int
+    line_bits: int
+    lane_bits: int
+
+
+def bank_sizes(accelerator: Accelerator) -> dict[str, BankSize]:
+    """Return the size of a bank of each buffer. What two writers write, they write in pieces of the narrower one."""
+    a = accelerator
+    sizes = {
+        "activation": BankSize(a.activation_lines, a.line_bits, min(a.port_bits, a.columns)),
+        "weight": BankSize(a.weight_lines, a.line_bits, a.port_bits),
+        "threshold": BankSize(a.threshold_lines, a.threshold_line_bits, a.port_bits),
+        "output": BankSize(a.output_lines, a.output_line_bits, a.columns),
+    }
+    return sizes | ({"key": BankSize(a.key_lines, a.line_bits, min(a.columns, a.rows))} if a.key_lines else {})
+
+
+def banks_of(accelerator: Accelerator) -> dict[str, Bank]:
+    """Return the bank of each buffer under the name of its module."""
+    return {_module(buffer): Bank(**size._asdict()) for buffer, size in bank_sizes(accelerator).items()}
+
+
+def use_bank(buffer: str, lines: int, read_data: Signal, **inputs: ValueLike) -> Instance:
+    """Return a bank of a buffer, as an instance of the buffer's module."""
+    address_bits = (lines - 1).bit_length()
+    inputs["write_line"], inputs["read_line"] = (inputs[n][:address_bits] for n in ("write_line", "read_line"))
+    ports = {f"i_{name}": value for name, value in inputs.items()}
+    return Instance(_module(buffer), i_clk=ClockSignal(), i_rst=ResetSignal(), o_read_data=read_data, **ports)
+
+
+def pick(line: ValueLike, index: ValueLike, width: int) -> Value:
+    """Return piece `index` of a line of equal pieces; a choice, not a shift, so its cost grows with the line only."""
+    bits = Value.cast(line)
+    pieces = [bits[start : start + width] for start in range(0, len(bits), width)]
+    return pieces[0] if len(pieces) == 1 else Value.cast(Array(pieces)[index])
+
+
+def _module(buffer: str) -> str:
+    return f"tallybert_{buffer}_bank"

@@ -1,0 +1,124 @@
+"""One lane of the vector unit: normalise, scale, shift, clamp, add. Arithmetic: docs/arithmetic.md, 7, 8 and 10."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.gateware.delayed import delayed
+from hw.gateware.row_root import DISTANCE_BITS, FACTOR_BITS, OFFSET_BITS
+
+#: A step that is in stage 1 in cycle t has its `result` in t + LATENCY, if the lane always advances.
+LATENCY = 5
+
+_FIXED_BITS = 16
+_NORMALISED_BITS = 18
+
+
+def round_shift(m: Module, value: Value, shift: Value) -> Signal:
+    """Return (value + 2^(shift-1)) >> shift, or the value itself for a shift of 0, exactly.
+
+    The value is shifted with one more bit below it, the bit that rounds: no case for 0, no wider adder.
+    """
+    doubled = Signal(signed(len(value) + 1))
+    rounded = Signal(signed(len(value)))
+    m.d.comb += [
+        doubled.eq(Cat(Const(0, 1), value).as_signed() >> shift),
+        rounded.eq((doubled >> 1) + doubled[0]),
+    ]
+    return rounded
+
+
+def saturate(m: Module, value: Value, bits: int) -> Value:
+    """Return a signed value of more than `bits` bits, clamped to `bits`-bit two's complement."""
+    wide = Signal(signed(len(value)))
+    m.d.comb += wide.eq(value)
+    sign = wide[-1]
+    outside = (wide[bits - 1 : -1] ^ sign.replicate(len(wide) - bits)).any()
+    return Mux(outside, Cat((~sign).replicate(bits - 1), sign), wide[:bits]).as_signed()
+
+
+class VectorLane(wiring.Component):
+    """Take a fixed number or a sum through five stages that move together, in cycles with `advance` only.
+
+    A step has its `value` in stage 1, and the other operands stand on the inputs while it is in the stage that uses
+    them; they are looked at with `advance` only:
+
+    1. `value`, `normalise`, `factor` = C * R, `offset` = S * R: the product value * factor - offset, where the low 16
+       bits of `value` are a fixed number (C * x - S) * R of a row, see `RowRoot`;
+    2. `distance`: v = sat_18(round_shift(product, distance)) where the step has `normalise`, else v = value;
+    3. `scale`, `multiplier`, `addend`: v * multiplier + addend;
+    4. `shift`, `to_code`, `code_bits_log`, `unsigned_set`: y = round_shift(v * multiplier + addend, shift), clamped to
+       16 bits or, with `to_code`, to a code of 2^code_bits_log bits (1, 2, 4 or 8; a signed one of 1 bit is -1 or 0),
+       where the step has `scale`, else y = v;
+    5. `add`, `residual`: sat_16(y + residual) where `add`, else y.
+
+    The result of a step that is in stage 1 in cycle t is on `result` LATENCY cycles with `advance` later, until the
+    next one; throughput is one step per cycle. Nothing is reset: what is in the stages is whatever came in.
+    """
+
+    def __init__(self, sum_bits: int) -> None:
+        self._width = width = max(sum_bits, _NORMALISED_BITS)
+        super().__init__(
+            {
+                "advance": In(1),
+                "value": In(signed(max(sum_bits, _FIXED_BITS))),
+                "normalise": In(1),
+                "factor": In(FACTOR_BITS),
+                "offset": In(signed(OFFSET_BITS)),
+                "distance": In(DISTANCE_BITS),
+                "scale": In(1),
+                "multiplier": In(signed(16)),
+                "addend": In(signed(32)),
+                "shift": In(5),
+                "to_code": In(1),
+                "code_bits_log": In(2),
+                "unsigned_set": In(1),
+                "add": In(1),
+                "residual": In(signed(_FIXED_BITS)),
+                "result": Out(signed(width)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        given = self._held(m, self.value, "given")
+        normalised = self._held(m, self.normalise, "normalised")
+        product = self._held(m, self.value[:_FIXED_BITS].as_signed() * self.factor - self.offset, "product")
+
+        g = saturate(m, round_shift(m, product, self.distance), _NORMALISED_BITS)
+        v = self._held(m, Mux(normalised, g, given), "v")
+
+        passed = self._held(m, v, "passed")
+        scaled = self._held(m, self.scale, "scaled")
+        # |v * multiplier| <= 2^(width + 14) and |addend| <= 2^31, so that their sum needs no bit more than the product.
+        affine = (v * self.multiplier + self.addend)[: self._width + 16].as_signed()
+        affine = self._held(m, affine, "affine")
+
+        clamped = self._clamp(m, round_shift(m, affine, self.shift))
+        y = self._held(m, Mux(scaled, clamped, passed), "y")
+
+        added = saturate(m, y + self.residual, _FIXED_BITS)
+        m.d.comb += self.result.eq(self._held(m, Mux(self.add, added, y), "added"))
+        return m
+
+    def _held(self, m: Module, value: Value, name: str) -> Signal:
+        return delayed(m, value, name, enable=self.advance)
+
+    def _clamp(self, m: Module, value: Signal) -> Value:
+        """Return the value clamped to 16 bits, or to a code: to -2^k (or 0) ... 2^k - 1, of which 2^k - 1 is a mask."""
+        signed_codes = [(1 << (1 << log) - 1) - 1 for log in range(4)]
+        unsigned_codes = [(1 << (1 << log)) - 1 for log in range(4)]
+        code_mask = Array(signed_codes + unsigned_codes)[Cat(self.code_bits_log, self.unsigned_set)]
+        mask = Signal(_FIXED_BITS - 1)
+        magnitude = Signal(len(value) - 1)
+        sign = value[-1]
+        below_zero = sign & self.to_code & self.unsigned_set
+        m.d.comb += [
+            mask.eq(Mux(self.to_code, code_mask, (1 << _FIXED_BITS - 1) - 1)),
+            magnitude.eq(value[:-1] ^ sign.replicate(len(value) - 1)),
+        ]
+        outside = (magnitude[: len(mask)] & ~mask).any() | magnitude[len(mask) :].any()
+        bound = Cat(mask ^ sign.replicate(len(mask)), sign)
+        return Mux(below_zero, 0, Mux(outside, bound, value[:_FIXED_BITS])).as_signed()

@@ -1,0 +1,33 @@
+"""What a queue holds of an instruction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hw.arch import Accelerator
+from hw.gateware.interfaces import INSTRUCTION_BITS, queued_bits
+from hw.gateware.issue import IssueQueue
+from hw.isa import Unit
+from tests.hw.gateware.clockwork import check, drive, simulate
+
+
+def test_a_unit_is_given_what_it_uses() -> None:
+    small, coded = Accelerator(), Accelerator(code_bits=2)
+    assert {unit.name: queued_bits(unit, small) for unit in Unit if unit is not Unit.SEQUENCER} == {
+        "LOAD": 160,
+        "ARRAY": 160,
+        "DRAIN": 160,
+        "STORE": 160,
+    }
+    assert queued_bits(Unit.ARRAY, coded) == INSTRUCTION_BITS == 200
+
+
+def test_a_narrow_queue_shows_the_other_bits_as_0() -> None:
+    dut, whole = IssueQueue(depth=2, in_flight=2, bits=160), (1 << INSTRUCTION_BITS) - 1
+
+    async def process(ctx: Any) -> None:
+        drive(ctx, dut, {"push": 1, "instruction": whole})
+        await ctx.tick()
+        check(ctx, dut, {"unit.head": (1 << 160) - 1})
+
+    simulate(dut, process)

@@ -1,0 +1,220 @@
+"""The lane of the vector unit against integers: ties, both ends of every clamp, the widest sums, and stalls."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import pytest
+
+from hw.gateware.row_root import FACTOR_BITS, OFFSET_BITS
+from hw.gateware.vector_lane import LATENCY, VectorLane
+from tests.hw.gateware.clockwork import drive, seeded, simulate
+from tests.hw.gateware.rows import inverse_root, normalised, round_shift, rows, saturated
+
+WIDTHS = [4, 15, 16, 18, 19, 31]
+Step = dict[str, int]
+
+#: Which input stands in which stage.
+STAGES = [
+    ("value", "normalise", "factor", "offset"),
+    ("distance",),
+    ("scale", "multiplier", "addend"),
+    ("shift", "to_code", "code_bits_log", "unsigned_set"),
+    ("add", "residual"),
+]
+
+
+def bits_of(sum_bits: int) -> dict[str, int]:
+    """Return the width of each input, a negative one for signed ones."""
+    return {
+        "value": -max(sum_bits, 16), "normalise": 1, "factor": FACTOR_BITS, "offset": -OFFSET_BITS, "distance": 5,
+        "scale": 1, "multiplier": -16, "addend": -32, "shift": 5, "to_code": 1, "code_bits_log": 2, "unsigned_set": 1,
+        "add": 1, "residual": -16,
+    }  # fmt: skip
+
+
+def any_number(bits: int, random: Random) -> int:
+    """Return a number of that width: an end, something small, or any."""
+    low, high = (-(1 << -bits - 1), (1 << -bits - 1) - 1) if bits < 0 else (0, (1 << bits) - 1)
+    near = [number for number in (-2, -1, 0, 1, 2) if low <= number <= high]
+    of_any_size = random.randint(low, high) >> random.randrange(abs(bits))
+    return random.choice([low, high, random.choice(near), random.randint(low, high), of_any_size])
+
+
+def any_step(sum_bits: int, random: Random) -> Step:
+    """Return any operands; a value that is normalised is a fixed number."""
+    step = {name: any_number(bits, random) for name, bits in bits_of(sum_bits).items()}
+    return step | {"value": any_number(-16, random)} if step["normalise"] else step
+
+
+def plain(**operands: int) -> Step:
+    """Return a step that passes its value, but for the operands given."""
+    return dict.fromkeys(bits_of(4), 0) | operands
+
+
+def bounds(step: Step) -> tuple[int, int]:
+    """Return the least and the largest result of the clamp of a step."""
+    if not step["to_code"]:
+        return -(1 << 15), (1 << 15) - 1
+    bits = 2 ** step["code_bits_log"]
+    return (0, 2**bits - 1) if step["unsigned_set"] else (-(2**bits) // 2, 2**bits // 2 - 1)
+
+
+def result_of(step: Step) -> int:
+    """Return what a step gives, in integers."""
+    y = step["value"]
+    if step["normalise"]:
+        y = saturated(round_shift(step["value"] * step["factor"] - step["offset"], step["distance"]), 18)
+    if step["scale"]:
+        low, high = bounds(step)
+        y = min(max(round_shift(y * step["multiplier"] + step["addend"], step["shift"]), low), high)
+    return saturated(y + step["residual"], 16) if step["add"] else y
+
+
+def run(
+    sum_bits: int, steps: list[Step], random: Random, advancing: float = 1, expected: list[int] | None = None
+) -> None:
+    """Send steps through a lane; each stage sees its operands when it is their turn, else anything."""
+    dut, widths = VectorLane(sum_bits), bits_of(sum_bits)
+    stages: list[Step | None] = [None] * (LATENCY + 1)
+    waiting, results, cycles = list(reversed(steps)), [], 0
+
+    async def process(ctx: Any) -> None:
+        nonlocal stages, cycles
+        stages[0] = waiting.pop()
+        while any(stages):
+            advance = int(random.random() < advancing)
+            inputs = {"advance": advance}
+            for step, names in zip(stages, STAGES, strict=False):
+                use = step if step and advance else None
+                inputs |= {name: use[name] if use else any_number(widths[name], random) for name in names}
+            drive(ctx, dut, inputs)
+            if stages[LATENCY]:
+                assert ctx.get(dut.result) == result_of(stages[LATENCY]), stages[LATENCY]
+                results.extend([ctx.get(dut.result)] * advance)
+            await ctx.tick()
+            if advance:
+                stages = [waiting.pop() if waiting else None, *stages[:LATENCY]]
+            cycles += 1
+
+    simulate(dut, process)
+    assert results == (expected or [result_of(step) for step in steps])
+    if advancing == 1:
+        assert cycles == len(steps) + LATENCY
+
+
+def around(targets: list[int], shift: int) -> list[int]:
+    """Return the numbers that round to one of the targets or to its neighbours: ties, and one either side of them."""
+    ties = [(2 * target + half << shift) >> 1 for target in targets for half in (-1, 1)]
+    return [tie + step for tie in ties for step in (-1, 0, 1)]
+
+
+@pytest.mark.parametrize("sum_bits", WIDTHS)
+def test_random_steps(sum_bits: int) -> None:
+    random = seeded("lane", sum_bits)
+    run(sum_bits, [any_step(sum_bits, random) for _ in range(600)], random)
+
+
+@pytest.mark.parametrize("sum_bits", [15, 31])
+def test_random_steps_with_stalls(sum_bits: int) -> None:
+    random = seeded("stalls", sum_bits)
+    run(sum_bits, [any_step(sum_bits, random) for _ in range(300)], random, advancing=0.4)
+
+
+@pytest.mark.parametrize("shift", [0, 1, 2, 15, 16, 30, 31])
+def test_ties_and_the_ends_of_16_bits(shift: int) -> None:
+    """Requantise: v * multiplier + addend is any number of 48 bits, so that each tie and each end is met exactly."""
+    random = seeded("ties", shift)
+    steps = []
+    for number in around([0, -1, 5, -6, 32767, 32766, -32768, -32767], shift):
+        multiplier = 32767 if abs(number) > 1 << 31 else 1
+        value, addend = divmod(number, multiplier)
+        steps.append(plain(value=value, scale=1, multiplier=multiplier, addend=addend, shift=shift))
+        steps.append(plain(value=-value, scale=1, multiplier=-multiplier, addend=addend, shift=shift))
+    assert {result_of(step) for step in steps} >= {0, 1, -1, -2, 32767, 32766, -32768, -32767}
+    run(31, [step for step in steps if abs(step["value"]) < 1 << 30], random)
+
+
+@pytest.mark.parametrize("distance", [0, 1, 3, 18, 29, 31])
+def test_ties_and_the_ends_of_18_bits(distance: int) -> None:
+    """Normalise: x * factor - offset is any number of 46 bits."""
+    random = seeded("distance", distance)
+    steps = []
+    reach = (1 << OFFSET_BITS - 1) - 1
+    for number in around([0, -1, 5, -6, 131071, 131070, -131072, -131071], distance):
+        value = random.choice([0, 3, -3])
+        factor = random.getrandbits(20)
+        steps.append(plain(value=value, normalise=1, factor=factor, offset=value * factor - number, distance=distance))
+    steps = [step for step in steps if abs(step["offset"]) <= reach]
+    if distance < 29:
+        assert {result_of(step) for step in steps} >= {0, 1, -1, 131071, 131070, -131072, -131071}
+    run(15, steps, random)
+
+
+def test_the_widest_numbers_of_each_stage() -> None:
+    random = seeded("widest")
+    steps = []
+    for sign in (-1, 1):
+        fixed, wide = -32768 if sign < 0 else 32767, -(1 << 30) if sign < 0 else (1 << 30) - 1
+        for offset in (-(1 << OFFSET_BITS - 1), (1 << OFFSET_BITS - 1) - 1):
+            widest = dict(value=fixed, normalise=1, factor=(1 << FACTOR_BITS) - 1, offset=offset)
+            steps += [plain(**widest, distance=distance) for distance in (0, 29, 31)]
+        for multiplier in (-32768, 32767):
+            for addend in (-(1 << 31), (1 << 31) - 1):
+                affine = dict(value=wide, scale=1, multiplier=multiplier, addend=addend)
+                steps += [plain(**affine, shift=shift) for shift in (0, 30, 31)]
+        steps += [
+            plain(value=wide),
+            plain(value=wide, add=1, residual=32767),
+            plain(value=wide, add=1, residual=-32768),
+        ]
+    run(31, steps, random)
+
+
+@pytest.mark.parametrize("unsigned_set", [0, 1])
+@pytest.mark.parametrize("code_bits_log", [0, 1, 2, 3])
+def test_codes_and_both_ends_of_them(code_bits_log: int, unsigned_set: int) -> None:
+    random = seeded("codes", code_bits_log, unsigned_set)
+    code = dict(scale=1, multiplier=1, to_code=1, code_bits_log=code_bits_log, unsigned_set=unsigned_set)
+    low, high = bounds(code)
+    ends = [*range(low - 2, low + 3), *range(high - 2, high + 3), -32768, 32767, -65536, 65535, 0, -(1 << 30)]
+    steps = [plain(**code, value=value) for value in ends] + [plain(**code, value=value, shift=1) for value in ends]
+    assert {low, high} <= {result_of(step) for step in steps} <= set(range(low, high + 1))
+    run(31, steps, random)
+    run(31, [step | {"to_code": 0} for step in steps], random)
+
+
+def test_sums_and_residuals_at_the_ends_of_16_bits() -> None:
+    random = seeded("residuals")
+    ends = [-32768, -32767, -1, 0, 1, 32766, 32767]
+    steps = [plain(value=value, add=1, residual=residual) for value in ends for residual in ends]
+    assert {result_of(step) for step in steps} >= {-32768, -32767, 0, 32766, 32767}
+    run(16, steps, random)
+    run(16, [step | {"add": 0} for step in steps], random)
+
+
+def test_a_step_without_operands_passes_the_value() -> None:
+    random = seeded("pass")
+    values = [-(1 << 30), (1 << 30) - 1, 0, -1, *(any_number(-31, random) for _ in range(20))]
+    run(31, [plain(value=value) for value in values], random, expected=values)
+
+
+def test_normalise_is_that_of_the_definition() -> None:
+    """Rows through the lane with the coefficients of `RowRoot`, against (C * x - S) * R as the definition has it."""
+    random = seeded("normalise")
+    steps, expected = [], []
+    for row in rows(random):
+        epsilon = random.choice([0, 1, 5000, (1 << 31) - 1])
+        variance = len(row) * sum(x * x for x in row) - sum(row) ** 2 + epsilon
+        root, e = inverse_root(variance) if variance else (0, random.randrange(29))
+        gain, offset, shift = random.randint(-32768, 32767), random.getrandbits(31) - (1 << 30), random.randint(1, 31)
+        values = normalised(row, epsilon)
+        for place in {0, len(row) - 1, *random.choices(range(len(row)), k=20)}:
+            coefficients = dict(factor=len(row) * root, offset=sum(row) * root, distance=3 + e)
+            steps.append(plain(value=row[place], normalise=1, **coefficients))
+            expected.append(values[place])
+            steps.append(steps[-1] | dict(scale=1, multiplier=gain, addend=offset, shift=shift))
+            expected.append(saturated(round_shift(values[place] * gain + offset, shift), 16))
+    assert {-131072, 131071, 0} <= set(expected)
+    run(15, steps, random, expected=expected)
