@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from sim.memory import MemoryProfile
 
 Say = Callable[[str], None]
-WAITS_FOR = {"load": "memory", "array": "drain", "drain": "array", "store": "memory", "sequencer": "fence"}
+WAITS_FOR = {"load": "memory", "array": "drain", "drain": "array", "store": "memory"}
+WAITS_FOR |= {"vector": "codes", "sequencer": "fence"}
 DEMO_LAYER = (16, 64, 48)
 RTL_FOLDER, CASE_FOLDER, WORK_FOLDER = "rtl", "case", "work"
 

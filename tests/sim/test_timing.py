@@ -34,7 +34,7 @@ def cycles(
 def run(instructions: Sequence[Instruction], profile: MemoryProfile = INSTANT, **changes: Any) -> Timing:
     """Return the timing on QUICK, changed."""
     timing = simulate(QUICK.replace(**changes), instructions, profile)
-    assert timing.states.sum(axis=1).tolist() == [timing.cycles] * 5
+    assert timing.states.sum(axis=1).tolist() == [timing.cycles] * 6
     assert timing.cycles == timing.retire[-1] + 1
     return timing
 
@@ -53,7 +53,7 @@ def test_first_instruction_is_at_the_head_after_its_last_beat(port_bits: int, la
 def test_halt_alone() -> None:
     timing = run([HALT])
     assert timing.cycles == 5
-    assert timing.states.tolist() == [[0, 0, 0, 0, 5]] * 4 + [[1, 0, 0, 0, 4]]
+    assert timing.states.tolist() == [[0, 0, 0, 0, 5]] * 5 + [[1, 0, 0, 0, 4]]
 
 
 def test_types() -> None:
@@ -83,7 +83,7 @@ def test_sequencer_holds_an_instruction_while_its_queue_is_full() -> None:
     assert timing.issue.tolist() == [5, 13, 15, 15]
     assert timing.retire.tolist() == [16, 17, 19, 20]
     # Taken in 4, 6, 14 and 20; full in 5 and 7 to 13; the HALT waits from 15 to 19.
-    assert timing.states[4].tolist() == [4, 5, 8, 0, 4]
+    assert timing.states[5].tolist() == [4, 5, 8, 0, 4]
 
 
 def test_fetch_goes_before_load() -> None:
@@ -114,6 +114,7 @@ def test_load_states() -> None:
     assert timing.retire.tolist() == [9, 10]
     assert timing.states.tolist() == [
         [1, 2, 0, 1, 7],
+        [0, 0, 0, 0, 11],
         [0, 0, 0, 0, 11],
         [0, 0, 0, 0, 11],
         [0, 0, 0, 0, 11],
