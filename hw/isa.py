@@ -33,7 +33,7 @@ ALL_UNITS = (1 << len(TOKEN_UNITS)) - 1
 
 UNIT_NAMES = tuple(unit.name.lower() for unit in Unit)
 
-#: What a unit does in a cycle: docs/machine.md, 3.10.
+#: What a unit does in a cycle: docs/machine.md, 3.11.
 STATE_NAMES = ("busy", "wait", "token", "issue", "empty")
 
 

@@ -88,7 +88,8 @@ def check_vector(accelerator: Accelerator, i: Instruction) -> None:
     _require(not (from_sums and i.normalise), "normalise", f"0 where source is {Source.SUMS:d}", i.normalise)
     for name in ("add", "keep", "statistics"):
         value = getattr(i, name)
-        _require(i.scale or not (from_sums and value), name, f"0 where source is {Source.SUMS:d} without scale", value)
+        wide = "normalise is 1" if i.normalise else f"source is {Source.SUMS:d}" if from_sums else ""
+        _require(i.scale or not (wide and value), name, f"0 where {wide} without scale", value)
     _check_code_planes(accelerator, i)
     steps = i.rows * -(-i.channels // accelerator.vector_lanes)
     for name in ("source_line", "add_line"):

@@ -64,8 +64,6 @@ class Vector:
             y = saturate(y + self._fixed_rows(i.add_line, i.rows, slices), _FIXED_BITS)
         valid = np.arange(y.shape[1]) < i.channels
         kept = np.where(valid, y, 0)
-        if i.keep or i.statistics:
-            _require_fixed(kept)
         codes = self._codes(i, y, slices, buffers["level"][0]) & valid
         if i.keep:
             self.fixed[i.fixed_line : i.fixed_line + i.rows * slices] = kept.reshape(i.rows * slices, -1)
@@ -177,9 +175,3 @@ def _scaled(i: Instruction, v: np.ndarray, multipliers: np.ndarray, addends: np.
 def _signed(entries: np.ndarray, offset: int, width: int) -> np.ndarray:
     """Return the signed field of each entry of 64 bits."""
     return entries << 64 - offset - width >> 64 - width
-
-
-def _require_fixed(y: np.ndarray) -> None:
-    outside = y[y != saturate(y, _FIXED_BITS)]
-    if outside.size:
-        raise MachineError(f"y must fit in {_FIXED_BITS} bits where it is kept or counted, not be {outside[0]}")

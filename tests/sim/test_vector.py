@@ -168,8 +168,9 @@ def test_any_row_is_0_where_the_counted_one_had_no_variance() -> None:
     m = machine(NARROW)
     fill_fixed(m, np.full((2, 9), 5))
     fill_fixed(m, np.arange(18).reshape(2, 9) * 1000, 10)
+    fill_scales(m, np.full(9, 1), np.full(9, 0))
     m.execute(vector(statistics=1, channels=9, rows=2))
-    m.execute(vector(normalise=1, keep=1, source_line=10, fixed_line=30, channels=9, rows=2))
+    m.execute(vector(normalise=1, scale=1, keep=1, source_line=10, fixed_line=30, channels=9, rows=2))
     assert not fixed_rows(m, 2, 9, 30).any()
 
 
