@@ -9,7 +9,6 @@ import numpy as np
 from hw.arch import Accelerator
 from hw.isa import Instruction, Source
 from sim.checksum import checksum, fold_bits
-from sim.errors import MachineError
 from sim.moments import Moments, round_shift, saturate
 from sim.rules import check_vector
 from sim.transfers import require_lines

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 
 from hw.isa import Instruction, Source
-from sim.errors import MachineError
 from sim.machine import execute
-from tests.sim.buffers import fill_fixed, machine
 from tests.sim.programs import FENCE, HALT, binarize, load, matmul, program, store, sums, vector
 from tests.sim.test_machine_errors import SMALL, message
 
