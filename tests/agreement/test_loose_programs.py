@@ -72,3 +72,7 @@ def test_they_reach_what_mappers_never_use() -> None:
     assert any(i.output_group for i in outputs) and any(i.output_stride > 1 for i in outputs if i.rows > 7)
     assert any(i.words > 64 for i in products) and any(i.rows > 7 for i in products)
     assert any(not i.first and i.handover for i in products) and any(i.activation_stride == 0 for i in products)
+    assert any(i.activation_planes > 2 for i in products) and any(i.weight_planes > 1 for i in products)
+    assert any(i.activation_negative != i.weight_negative for i in products) and any(i.keys for i in products)
+    assert {(0, 0), (1, 0), (2, 0), (2, 1)} == {(i.destination, i.transpose) for i in outputs}
+    assert any(i.shared for i in outputs) and any(i.spare for i in outputs) and any(i.output_bank for i in outputs)
