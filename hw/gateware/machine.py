@@ -100,11 +100,12 @@ class Machine(wiring.Component):
         connect(m, array.drain, drain.drain)
         queues = self._connect_queues(m, clear, sequencer, fetch, units)
         self._connect_memory(m, arbiter, load, store)
+        steps = Cat(array.entering, units[Unit.VECTOR].entering if a.vector_lanes else 0)
         m.d.comb += [
             store.hold.eq(sequencer.hold),
             arbiter.hold.eq(sequencer.hold),
             sequencer.quiet.eq(~arbiter.busy & ~store.busy),
-            sequencer.progress.eq(self._handshake() | array.entering | drain.drain.take | sequencer.take),
+            sequencer.progress.eq(self._handshake() | drain.drain.take | sequencer.take | steps.any()),
         ]
         self._count(m, registers, sequencer, units, queues)
         self._trace(m, clear, sequencer, units)

@@ -96,7 +96,7 @@ def random_vector(a: Accelerator, random: Random, twin: Twin) -> tuple[Operands,
     held = {twin.norms[row].channels if row in twin.norms else 0 for row in range(vector["rows"])}
     if own and vector["source"] == Source.FIXED and len(held) == 1 and 0 not in held and random.random() < 0.8:
         vector |= {"normalise": 1, "channels": held.pop()}
-    if vector["scale"] or vector["source"] == Source.FIXED:
+    if vector["scale"] or (vector["source"] == Source.FIXED and not vector["normalise"]):
         vector |= {name: random.getrandbits(1) for name in ("add", "keep", "statistics")}
     if a.code_bits > 1 and vector["scale"] and not vector["normalise"] and random.random() < 0.5:
         vector |= {"add": 0, "keep": 0, "statistics": 0, "sets": 1, "code_signed": random.getrandbits(1)}
