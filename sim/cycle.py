@@ -68,6 +68,8 @@ def run(s: State) -> int:
         if actions != 0:
             carry_out(s, cycle, actions)
         if actions & HALTS:
+            if s.config.vector_lanes == 0:
+                s.states[VECTOR, :] = 0
             return cycle + 1
         if port.r_last:
             look_at_next(s)

@@ -54,7 +54,7 @@ def _record(*names: str) -> np.dtype[np.void]:
 
 
 CONFIG = _record(
-    *("rows", "drain_rows", "last_stage", "stages", "burst_beats", "beat_bytes", "instruction_beats"),
+    *("rows", "drain_rows", "vector_lanes", "last_stage", "stages", "burst_beats", "beat_bytes", "instruction_beats"),
     *("reads_in_flight", "writes_in_flight", "fetch_depth", "queue_depth", "transfers_in_flight"),
     *("latency", "write_latency", "interval", "jitter", "stall_rate", "stall_max", "seed"),
     *("length", "patience", "vigilant"),

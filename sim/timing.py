@@ -31,7 +31,7 @@ class Timing:
     """Issue and retire cycle of each instruction in program order, total cycles, and cycles by unit and state.
 
     `states[unit, state]` has the units load, array, drain, store, vector, sequencer and the states busy, wait, token,
-    issue, empty; each row adds up to `cycles`. All arrays are int64.
+    issue, empty; each row adds up to `cycles`, or to 0 where the unit was left out. All arrays are int64.
     """
 
     issue: np.ndarray

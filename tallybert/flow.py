@@ -121,6 +121,7 @@ def simulation_report(
         "units": {
             unit: {"waits_for": WAITS_FOR[unit], **_states(timing.states[index])}
             for index, unit in enumerate(UNIT_NAMES)
+            if timing.states[index].any()
         },
         "tiling": str(done.mapped.tiling),
     }

@@ -11,6 +11,7 @@ from sim import state, timing
 from sim.memory import MemoryProfile
 from sim.timing import simulate
 from tests.sim.programs import RandomProgram, random_accelerator
+from tests.sim.test_timing import check_states
 
 PROFILES = [
     MemoryProfile(latency=1, write_latency=1),
@@ -52,7 +53,7 @@ def work(accelerator: Accelerator, instruction: Instruction) -> int:
 def test_invariants(seed: int, profile: MemoryProfile) -> None:
     accelerator, instructions = random_case(seed)
     result = simulate(accelerator, instructions, profile)
-    assert result.states.sum(axis=1).tolist() == [result.cycles] * 6
+    check_states(accelerator, result)
     assert result.cycles == result.retire[-1] + 1
     busy = [sum(work(accelerator, i) for i in instructions if i.unit == unit) for unit in TOKEN_UNITS]
     assert result.states[:, BUSY_COLUMN].tolist() == [*busy, len(instructions)]

@@ -33,7 +33,7 @@ class TestSim:
 
     def test_the_states_of_each_unit_add_up_to_the_cycles(self, capsys: pytest.CaptureFixture[str]) -> None:
         report = self.simulate(capsys, "nano", "--layer", "16x64x48")
-        assert list(report["units"]) == ["load", "array", "drain", "store", "vector", "sequencer"]
+        assert list(report["units"]) == ["load", "array", "drain", "store", "sequencer"]
         for counts in report["units"].values():
             assert isinstance(counts.pop("waits_for"), str)
             assert list(counts) == ["busy", "wait", "token", "issue", "empty"]
