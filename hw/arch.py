@@ -58,6 +58,11 @@ FIELDS: dict[str, _Field] = {
     "key_lines": _Field("buffers", 0, 65536),
     "threshold_lines": _Field("buffers", 2, 65536),
     "output_lines": _Field("buffers", 2, 65536),
+    "vector_lanes": _Field("vector", 0, 128),
+    "sum_lines": _Field("vector", 2, 65536),
+    "fixed_lines": _Field("vector", 2, 65536),
+    "scale_lines": _Field("vector", 2, 65536),
+    "level_lines": _Field("vector", 2, 65536),
     "port_bits": _Field("memory", 8, 256, power_of_two=True),
     "burst_beats": _Field("memory", 1, 256),
     "reads_in_flight": _Field("memory", 1, 64),
@@ -88,6 +93,11 @@ class Accelerator:
     key_lines: int = 0
     threshold_lines: int = 64
     output_lines: int = 64
+    vector_lanes: int = 0
+    sum_lines: int = 64
+    fixed_lines: int = 256
+    scale_lines: int = 64
+    level_lines: int = 64
     port_bits: int = 32
     burst_beats: int = 16
     reads_in_flight: int = 4
@@ -110,6 +120,10 @@ class Accelerator:
         if self.drain_rows > self.rows:
             raise AcceleratorError(f"array.drain_rows must be at most array.rows ({self.rows}), not {self.drain_rows}")
         self._check_keys()
+        if self.vector_lanes & (self.vector_lanes - 1):
+            raise AcceleratorError(
+                f"vector.vector_lanes must be 0 (no vector unit) or a power of two, not {self.vector_lanes}"
+            )
         levels = self.word_bits.bit_length()
         if self.pipeline > levels:
             raise AcceleratorError(
@@ -170,7 +184,7 @@ class Accelerator:
     @property
     def line_bits(self) -> int:
         """Width of one line of the activation, weight and key buffers."""
-        return max(self.port_bits, self.word_bits, self.columns, self.rows if self.key_lines else 1)
+        return max(self.port_bits, self.word_bits, self.columns, self.rows if self.key_lines else 1, self.vector_lanes)
 
     @property
     def line_beats(self) -> int:
@@ -191,6 +205,31 @@ class Accelerator:
     def line_row_groups(self) -> int:
         """Row tiles in one line of the key buffer, where it is written transposed."""
         return self.line_bits // self.rows
+
+    @property
+    def line_slices(self) -> int:
+        """Slices of `vector_lanes` bits in one line of the activation buffer."""
+        return self.line_bits // self.vector_lanes
+
+    @property
+    def sum_line_sums(self) -> int:
+        """Sums in one line of the sums buffer."""
+        return max(self.columns, self.vector_lanes)
+
+    @property
+    def sum_line_groups(self) -> int:
+        """Column groups in one line of the sums buffer."""
+        return self.sum_line_sums // self.columns
+
+    @property
+    def parameter_line_bits(self) -> int:
+        """Width of one line of the scale and level buffers: an entry of 64 bits for each lane, whole beats."""
+        return max(64 * self.vector_lanes, self.port_bits)
+
+    @property
+    def parameter_line_beats(self) -> int:
+        """Beats that fill one line of the scale and level buffers."""
+        return self.parameter_line_bits // self.port_bits
 
     @property
     def threshold_line_beats(self) -> int:

@@ -22,14 +22,18 @@ class Unit(IntEnum):
     ARRAY = 1
     DRAIN = 2
     STORE = 3
-    SEQUENCER = 4
+    VECTOR = 4
+    SEQUENCER = 5
 
 
-TOKEN_UNITS = (Unit.LOAD, Unit.ARRAY, Unit.DRAIN, Unit.STORE)
+TOKEN_UNITS = (Unit.LOAD, Unit.ARRAY, Unit.DRAIN, Unit.STORE, Unit.VECTOR)
+
+ALL_UNITS = (1 << len(TOKEN_UNITS)) - 1
+"""The mask that names every unit."""
 
 UNIT_NAMES = tuple(unit.name.lower() for unit in Unit)
 
-#: What a unit does in a cycle: docs/machine.md, 3.10.
+#: What a unit does in a cycle: docs/machine.md, 3.11.
 STATE_NAMES = ("busy", "wait", "token", "issue", "empty")
 
 
@@ -40,6 +44,8 @@ class Opcode(IntEnum):
     STORE = 4
     FENCE = 5
     HALT = 6
+    SUMS = 7
+    VECTOR = 8
 
 
 UNIT_OF = {
@@ -49,6 +55,8 @@ UNIT_OF = {
     Opcode.STORE: Unit.STORE,
     Opcode.FENCE: Unit.SEQUENCER,
     Opcode.HALT: Unit.SEQUENCER,
+    Opcode.SUMS: Unit.DRAIN,
+    Opcode.VECTOR: Unit.VECTOR,
 }
 
 
@@ -58,6 +66,15 @@ class Buffer(IntEnum):
     ACTIVATION = 0
     WEIGHT = 1
     THRESHOLD = 2
+    SCALE = 3
+    LEVEL = 4
+
+
+class Source(IntEnum):
+    """What a VECTOR reads."""
+
+    SUMS = 0
+    FIXED = 1
 
 
 class Destination(IntEnum):
@@ -105,7 +122,7 @@ _TRANSFER = (
 )
 
 FIELDS: dict[Opcode, tuple[Field, ...]] = {
-    Opcode.LOAD: (Field("buffer", 24, 2), *_TRANSFER),
+    Opcode.LOAD: (Field("buffer", 24, 3), *_TRANSFER),
     Opcode.STORE: _TRANSFER,
     Opcode.MATMUL: (
         Field("unsigned", 24, 1),
@@ -143,6 +160,38 @@ FIELDS: dict[Opcode, tuple[Field, ...]] = {
     ),
     Opcode.FENCE: (),
     Opcode.HALT: (),
+    Opcode.SUMS: (
+        _half(1, 1, "output_line"),
+        _half(2, 0, "output_group"),
+        _half(2, 1, "output_stride"),
+        _half(3, 0, "rows", True),
+        _half(3, 1, "column_groups", True),
+        _half(4, 1, "spare", default=0),
+    ),
+    Opcode.VECTOR: (
+        Field("source", 24, 1),
+        _flag(25, "normalise"),
+        _flag(26, "scale"),
+        _flag(27, "add"),
+        _flag(28, "keep"),
+        _flag(29, "statistics"),
+        Field("sets", 30, 2, default=0),
+        _half(1, 0, "source_line"),
+        _half(1, 1, "fixed_line", default=0),
+        _half(2, 0, "add_line", default=0),
+        _half(2, 1, "scale_line", default=0),
+        Field("channels", 96, 13, True),
+        Field("rows", 112, 7, True),
+        Field("shift", 120, 5, default=0),
+        _half(4, 0, "level_line", default=0),
+        _half(4, 1, "code_line", default=0),
+        _half(5, 0, "code_line_1", default=0),
+        _half(5, 1, "code_line_2", default=0),
+        _half(6, 0, "code_group", default=0),
+        Field("planes", 208, 4, True, default=1),
+        _flag(212, "code_signed"),
+        Field("epsilon", 224, 32, default=0),
+    ),
 }
 
 
@@ -226,7 +275,9 @@ def _check_operand(opcode: Opcode, field: Field, value: Any) -> None:
 
 def _check_mask(opcode: Opcode, field: Field, mask: Any) -> None:
     unit = UNIT_OF[opcode]
-    legal = 0 if unit is Unit.SEQUENCER else 0b1111 & ~(1 << unit)
+    legal = 0 if unit is Unit.SEQUENCER else ALL_UNITS & ~(1 << unit)
+    if unit is Unit.VECTOR and field is WAIT:
+        legal |= 1 << unit
     if isinstance(mask, bool) or not isinstance(mask, int) or mask & ~legal:
         names = "+".join(u.name.lower() for u in TOKEN_UNITS if legal >> u & 1) or "no unit"
         raise InstructionError(f"{opcode.name}.{field.name} must name only {names}, not the mask {shown(mask)}")

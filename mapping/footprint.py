@@ -67,11 +67,14 @@ class Where:
 
 def footprint(accelerator: Accelerator, where: Where) -> Footprint:
     """Return what an instruction touches; raise CheckError if an operand breaks a rule or leaves a buffer."""
-    for field in FIELDS[where.instruction.opcode]:
+    opcode = where.instruction.opcode
+    legal = opcode not in (Opcode.SUMS, Opcode.VECTOR)
+    where.require(legal, "opcode", "other than SUMS and VECTOR in the program of a layer", opcode.name)
+    for field in FIELDS[opcode]:
         if field.default is not None:
             holds = where[field.name] == field.default
             where.require(holds, field.name, f"{field.default} in the program of a layer", where[field.name])
-    match where.instruction.opcode:
+    match opcode:
         case Opcode.LOAD:
             return _load(accelerator, where)
         case Opcode.MATMUL:
@@ -90,7 +93,7 @@ def row_tiles(accelerator: Accelerator, where: Where) -> int:
 
 def _load(accelerator: Accelerator, where: Where) -> Footprint:
     number = where["buffer"]
-    where.require(number < len(Buffer), "buffer", "activation (0), weight (1) or threshold (2)", number)
+    where.require(number <= Buffer.THRESHOLD, "buffer", "activation (0), weight (1) or threshold (2)", number)
     name, banks, beats, lines = {
         Buffer.ACTIVATION: ("activation", accelerator.rows, accelerator.line_beats, accelerator.activation_lines),
         Buffer.WEIGHT: ("weight", accelerator.columns, accelerator.line_beats, accelerator.weight_lines),

@@ -2,13 +2,14 @@
 
 Part of the checker: nothing here comes from the code that makes programs. Used are: each unit issues and retires in
 order; the n-th wait of one unit for another takes the n-th token that the other gives it; a FENCE waits for everything
-before it; a BINARIZE retires after its MATMUL.
+before it; an own bit waits for all earlier ones of its unit; a BINARIZE retires after its MATMUL.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from itertools import permutations
 
 from hw.isa import TOKEN_UNITS, Instruction, Opcode, Unit
 from mapping.errors import CheckError
@@ -32,9 +33,8 @@ class Order:
         self.issued: list[Clock] = []
         self.retired: list[Clock] = []
         self._follow(tokens, drains)
-        for producer in TOKEN_UNITS:
-            for consumer in TOKEN_UNITS:
-                self._check_level(producer, consumer, queue_depth)
+        for producer, consumer in permutations(TOKEN_UNITS, 2):
+            self._check_level(producer, consumer, queue_depth)
 
     def before(self, earlier: int, unit: Unit, later: int) -> bool:
         """Say whether an earlier instruction of a unit has retired when a later one issues, or is of the same unit."""
@@ -71,6 +71,8 @@ class Order:
                 self.retired.append(fenced)
                 continue
             clock = _join(issued[unit], fenced, *(self.retired[signal] for signal in tokens.get(index, ())))
+            if instruction.wait >> unit & 1:
+                clock = _join(clock, retired[unit])
             done = _join(clock, retired[unit], *([self.retired[drains[index]]] if index in drains else []))
             done[unit] = index
             issued[unit], retired[unit], last[unit] = clock, done, index
@@ -108,7 +110,7 @@ def _tokens(
     instructions: Sequence[Instruction],
 ) -> tuple[dict[tuple[Unit, Unit], list[int]], dict[tuple[Unit, Unit], list[int]]]:
     """Return the instructions that give and that take the tokens of each (producer, consumer)."""
-    pairs = [(producer, consumer) for producer in TOKEN_UNITS for consumer in TOKEN_UNITS]
+    pairs = list(permutations(TOKEN_UNITS, 2))
     given: dict[tuple[Unit, Unit], list[int]] = {pair: [] for pair in pairs}
     taken: dict[tuple[Unit, Unit], list[int]] = {pair: [] for pair in pairs}
     for index, instruction in enumerate(instructions):
@@ -117,7 +119,7 @@ def _tokens(
         for other in TOKEN_UNITS:
             if instruction.signal >> other & 1:
                 given[instruction.unit, other].append(index)
-            if instruction.wait >> other & 1:
+            if other is not instruction.unit and instruction.wait >> other & 1:
                 taken[other, instruction.unit].append(index)
     return given, taken
 

@@ -23,28 +23,29 @@ from sim.state import (
     SEQUENCER,
     STORE,
     TOKEN,
+    VECTOR,
     WAIT,
     State,
 )
-from sim.units import Flow, advance_transfer, start_array, start_drain, start_transfer
+from sim.units import Flow, Steps, advance_transfer, start_array, start_drain, start_transfer, start_vector
 
 FETCHES, LOADS, STORES = 1, 2, 4
 """A burst for fetch or LOAD goes to AR, a burst of STORE to AW."""
 
-LOAD_ISSUES, ARRAY_ISSUES, DRAIN_ISSUES, STORE_ISSUES = 16, 32, 64, 128
+LOAD_ISSUES, ARRAY_ISSUES, DRAIN_ISSUES, STORE_ISSUES, VECTOR_ISSUES = 16, 32, 64, 128, 256
 """A unit issues the head of its queue."""
 
-PUSHES, HOLDS, FENCES, HALTS = 256, 512, 1024, 2048
+PUSHES, HOLDS, FENCES, HALTS = 512, 1024, 2048, 4096
 """The sequencer takes an instruction of a unit, waits with a FENCE or HALT, takes a FENCE, ends the run."""
 
 _HALT = int(Opcode.HALT)
 
 
 @compiled
-def decide(s: State, port: Port, flow: Flow) -> int:
+def decide(s: State, port: Port, flow: Flow, steps: Steps) -> int:
     """Return what is decided in a cycle.
 
-    It notes in `rest` the state of each unit, for when it is not busy (nor, for ARRAY and DRAIN, waiting).
+    It notes in `rest` the state of each unit, for when it is not busy (nor, for ARRAY, DRAIN and VECTOR, waiting).
     """
     actions = _reads(s, port.ar) | _writes(s, port.aw)
     load_free = s.load.active == 0 or (actions & LOADS != 0 and s.load.final != 0)
@@ -55,6 +56,9 @@ def decide(s: State, port: Port, flow: Flow) -> int:
     actions |= _issue(s, ARRAY, s.array.active == 0 or flow.enters_last, ARRAY_ISSUES)
     actions |= _issue(s, DRAIN, s.drain.active == 0 or flow.takes_last, DRAIN_ISSUES)
     actions |= _issue(s, STORE, store_free and store_room, STORE_ISSUES)
+    vector_free = s.vector.active == 0 or steps.enters_last
+    settled = s.vector.statistics == 0 or s.queues[VECTOR].available >> VECTOR & 1 != 0
+    actions |= _issue(s, VECTOR, vector_free and settled, VECTOR_ISSUES)
     if s.load.level != 0:
         s.rest[LOAD] = WAIT
     if s.store.level != 0 or s.write.selected != s.write.responded:
@@ -137,6 +141,8 @@ def carry_out(s: State, cycle: int, actions: int) -> None:
         start_drain(s.config, s.drain, s.table[issue_head(s, DRAIN, cycle)])
     if actions & STORE_ISSUES:
         start_transfer(s.config, s.store, s.table[issue_head(s, STORE, cycle)])
+    if actions & VECTOR_ISSUES:
+        start_vector(s.vector, s.table[issue_head(s, VECTOR, cycle)])
 
 
 @compiled

@@ -27,8 +27,8 @@ from sim.channels import (
 from sim.compiled import compiled, compiled_whole
 from sim.control import HALTS, HOLDS, carry_out, decide, retire
 from sim.queues import look_at_next
-from sim.state import ARRAY, BUSY, DRAIN, EMPTY, LOAD, SEQUENCER, STORE, UNITS, WAIT, State
-from sim.units import Flow, advance_array, advance_drain, flow_signals
+from sim.state import ARRAY, BUSY, DRAIN, EMPTY, LOAD, SEQUENCER, STORE, UNITS, VECTOR, WAIT, State
+from sim.units import Flow, Steps, advance_array, advance_drain, advance_vector, flow_signals, step_signals
 
 _PULSE_DELAY = np.int64(2)
 """Places that DRAIN's delayed pulses move before they count: with the first place, three cycles."""
@@ -55,17 +55,21 @@ def run(s: State) -> int:
         cycle += 1
         port = port_signals(s, cycle)
         flow = flow_signals(s.config, s.array, s.drain)
+        steps = step_signals(s.vector, s.drain)
         pulses = _pulses(s, port)
-        stirred = _stirs(port, flow) or pulses != 0
+        stirred = _stirs(port, flow, steps) or pulses != 0
         awake = awake or stirred
-        actions = decide(s, port, flow) if awake else 0
-        _note(s, port, flow)
+        actions = decide(s, port, flow, steps) if awake else 0
+        _note(s, port, flow, steps)
 
         stored = _advance_port(s, cycle, port)
+        advance_vector(s.vector, steps)
         _advance_flow(s, flow)
         if actions != 0:
             carry_out(s, cycle, actions)
         if actions & HALTS:
+            if s.config.vector_lanes == 0:
+                s.states[VECTOR, :] = 0
             return cycle + 1
         if port.r_last:
             look_at_next(s)
@@ -74,7 +78,7 @@ def run(s: State) -> int:
 
         happened = stirred or stored or actions & ~HOLDS != 0
         awake = happened or s.config.vigilant != 0
-        if happened or port.r or port.w or port.sends or flow.takes or flow.enters:
+        if happened or port.r or port.w or port.sends or flow.takes or flow.enters or steps.enters:
             last_event = cycle
     return -cycle
 
@@ -84,24 +88,27 @@ def _pulses(s: State, port: Port) -> int:
     """Return the retirement pulses of a cycle, a mask of units."""
     drained = s.drain.pulses >> _PULSE_DELAY & 1
     pulses: int = s.load.pulse << LOAD | s.array.pulse << ARRAY | drained << DRAIN | int(port.b_final) << STORE
-    return pulses
+    return pulses | (s.vector.pulses & 1) << VECTOR
 
 
 @compiled
-def _stirs(port: Port, flow: Flow) -> bool:
+def _stirs(port: Port, flow: Flow, steps: Steps) -> bool:
     """Tell whether anything happens in a cycle that control looks at in it or in the next one."""
-    return port.ar or port.aw or port.b or port.r_last or flow.enters_last or flow.takes_last
+    streams = flow.enters_last or flow.takes_last or steps.enters_last
+    return port.ar or port.aw or port.b or port.r_last or streams
 
 
 @compiled
-def _note(s: State, port: Port, flow: Flow) -> None:
+def _note(s: State, port: Port, flow: Flow, steps: Steps) -> None:
     """Count what each unit does in this cycle."""
     array = s.rest[ARRAY] if flow.moves else WAIT
+    vector = s.rest[VECTOR] if steps.moves else WAIT
     drain = WAIT if s.drain.active != 0 else s.rest[DRAIN]
     s.states[LOAD, BUSY if port.r_load else s.rest[LOAD]] += 1
     s.states[ARRAY, BUSY if flow.enters else array] += 1
     s.states[DRAIN, BUSY if flow.takes else drain] += 1
     s.states[STORE, BUSY if port.w else s.rest[STORE]] += 1
+    s.states[VECTOR, BUSY if steps.enters else vector] += 1
     s.states[SEQUENCER, s.rest[SEQUENCER]] += 1
 
 
@@ -143,6 +150,7 @@ def _advance_reads(s: State, cycle: int, port: Port) -> None:
 @compiled
 def _advance_flow(s: State, flow: Flow) -> None:
     """Advance ARRAY, the drain register and DRAIN."""
+    s.drain.writes = (s.drain.writes << 1 | (flow.takes and s.drain.to_activation != 0)) & 3
     s.drain.pulses <<= 1
     if flow.takes and advance_drain(s.config, s.drain):
         s.drain.pulses |= 1

@@ -14,9 +14,10 @@ from hw.isa import Buffer, Destination, Instruction, Opcode
 from hw.program import Program
 from sim.checksum import checksum, fold_bits, fold_bytes, fold_fields
 from sim.errors import MachineError
-from sim.rules import check_binarize
+from sim.rules import check_binarize, check_sums
 from sim.tiles import Tiles, compute_tiles
 from sim.transfers import beat_numbers, read_rows, require_rows, write_rows
+from sim.vector import Vector
 from sim.writes import read_thresholds, write_bits
 
 __all__ = ["Execution", "Machine", "MachineError", "execute"]
@@ -48,23 +49,28 @@ def execute(program: Program) -> Execution:
 
 
 class Machine:
-    """The state that instructions work on: memory, buffers, the sums in the array, the tiles on their way to BINARIZE.
+    """The state that instructions work on: memory, buffers, the sums in the array, the tiles on their way to DRAIN.
 
-    Buffers are little-endian bytes, [bank, line, byte]. A key buffer that is left out has no lines.
+    Buffers are little-endian bytes, [bank, line, byte]; those of sums and of fixed numbers are in `vector`, with what
+    else VECTOR holds. A buffer that is left out has no lines.
     """
 
     def __init__(self, accelerator: Accelerator, memory: np.ndarray) -> None:
         a = accelerator
         self.accelerator = a
         self.memory = memory
-        line_bytes = a.line_bits // 8
+        line_bytes, parameter_bytes = a.line_bits // 8, a.parameter_line_bits // 8
+        there = a.vector_lanes > 0
         self.buffers = {
             "activation": np.zeros((a.rows, a.activation_lines, line_bytes), np.uint8),
             "weight": np.zeros((a.columns, a.weight_lines, line_bytes), np.uint8),
             "key": np.zeros((a.columns, a.key_lines, line_bytes), np.uint8),
             "threshold": np.zeros((1, a.threshold_lines, a.threshold_line_bits // 8), np.uint8),
+            "scale": np.zeros((1, a.scale_lines * there, parameter_bytes), np.uint8),
+            "level": np.zeros((1, a.level_lines * there, parameter_bytes), np.uint8),
             "output": np.zeros((a.rows, a.output_lines, a.output_line_bits // 8), np.uint8),
         }
+        self.vector = Vector(a)
         self.held = Tiles.zero(a)
         self.drained: Tiles | None = None
         self.drained_shape = (0, 0)
@@ -80,15 +86,20 @@ class Machine:
                 return self._binarize(instruction)
             case Opcode.STORE:
                 return self._store(instruction)
+            case Opcode.SUMS:
+                return self._sums(instruction)
+            case Opcode.VECTOR:
+                return self.vector.execute(instruction, self.buffers)
             case Opcode.HALT if self.drained is not None:
-                raise MachineError("MATMUL with handover must be followed by its BINARIZE, not by HALT")
+                raise MachineError("MATMUL with handover must be followed by its BINARIZE or SUMS, not by HALT")
         return 0
 
     # --- LOAD and STORE ------------------------------------------------------------------------------------------
 
     def _load(self, i: Instruction) -> int:
-        if i.buffer not in tuple(Buffer):
-            raise MachineError(f"buffer must be one of {', '.join(str(b.value) for b in Buffer)}, not {i.buffer}")
+        legal = [b.value for b in Buffer if self.accelerator.vector_lanes or b not in (Buffer.SCALE, Buffer.LEVEL)]
+        if i.buffer not in legal:
+            raise MachineError(f"buffer must be one of {', '.join(map(str, legal))}, not {i.buffer}")
         name = Buffer(i.buffer).name.lower()
         buffer = self.buffers[name]
         require_rows(i)
@@ -116,7 +127,7 @@ class Machine:
 
     def _matmul(self, i: Instruction) -> int:
         if self.drained is not None:
-            raise MachineError("MATMUL with handover must be followed by its BINARIZE, not by another MATMUL")
+            raise MachineError("MATMUL with handover must be followed by its BINARIZE or SUMS, not by another MATMUL")
         tiles = compute_tiles(self.accelerator, self.buffers, i, self.held)
         self.held = tiles.last()
         if not i.handover:
@@ -132,32 +143,46 @@ class Machine:
         numbers = np.arange(row_tiles * self.accelerator.rows)
         return (numbers < i.rows).reshape(row_tiles, 1, self.accelerator.rows, 1)
 
-    # --- BINARIZE ------------------------------------------------------------------------------------------------
+    # --- BINARIZE and SUMS ---------------------------------------------------------------------------------------
 
     def _binarize(self, i: Instruction) -> int:
+        tiles = self._take(i)
+        check_binarize(self.accelerator, i)
+        thresholds, polarity = read_thresholds(self.accelerator, self.buffers["threshold"][0], i)
+        reached = tiles.values() >= thresholds[None, :, None, :]
+        bits = (reached ^ polarity[None, :, None, :]) & self._valid(i)
+        bits[:, -1, :, self.accelerator.columns - i.spare :] = False
+        write_bits(self.buffers[Destination(i.destination).name.lower()], i, bits)
+        return checksum(self._group_folds(bits, i.rows, 1))
+
+    def _sums(self, i: Instruction) -> int:
+        check_sums(self.accelerator, i)
+        d = np.where(self._valid(i), self._take(i).values(), 0)
+        d[:, -1, :, self.accelerator.columns - i.spare :] = 0
+        self.vector.write_sums(i, d[0])
+        sum_bits = self.accelerator.sum_bits
+        return checksum(self._group_folds(d & ((1 << sum_bits) - 1), i.rows, sum_bits))
+
+    def _take(self, i: Instruction) -> Tiles:
+        """Return the tiles of the MATMUL before this BINARIZE or SUMS, which must be of its shape."""
         if self.drained is None:
-            raise MachineError("BINARIZE must follow a MATMUL with handover, not an empty drain register")
+            raise MachineError(f"{i.opcode.name} must follow a MATMUL with handover, not an empty drain register")
         if (i.rows, i.column_groups) != self.drained_shape:
             raise MachineError(
                 f"rows and column_groups must be those of the MATMUL, {self.drained_shape}, "
                 f"not {(i.rows, i.column_groups)}"
             )
-        check_binarize(self.accelerator, i)
-        thresholds, polarity = read_thresholds(self.accelerator, self.buffers["threshold"][0], i)
-        reached = self.drained.values() >= thresholds[None, :, None, :]
-        bits = (reached ^ polarity[None, :, None, :]) & self._valid(i)
-        bits[:, -1, :, self.accelerator.columns - i.spare :] = False
-        self.drained = None
-        write_bits(self.buffers[Destination(i.destination).name.lower()], i, bits)
-        return checksum(self._group_folds(bits, i.rows))
+        tiles, self.drained = self.drained, None
+        return tiles
 
-    def _group_folds(self, bits: np.ndarray, rows: int) -> np.ndarray:
+    def _group_folds(self, fields: np.ndarray, rows: int, width: int) -> np.ndarray:
         """Return the folds of the groups of `drain_rows` rows, tile by tile; only the last row tile may be partial."""
         a = self.accelerator
         groups = -(-a.rows // a.drain_rows)
-        padded = np.zeros((*bits.shape[:2], groups * a.drain_rows, a.columns), np.uint8)
-        padded[:, :, : a.rows] = bits
-        folds = fold_bits(padded.reshape(*bits.shape[:2], groups, -1))
-        valid = rows - (len(bits) - 1) * a.rows
+        padded = np.zeros((*fields.shape[:2], groups * a.drain_rows, a.columns), fields.dtype)
+        padded[:, :, : a.rows] = fields
+        words = padded.reshape(*fields.shape[:2], groups, -1)
+        folds = fold_bits(words) if width == 1 else fold_fields(words, width)
+        valid = rows - (len(fields) - 1) * a.rows
         last = folds[-1, :, : -(-valid // a.drain_rows)]
         return np.concatenate([folds[:-1].ravel(), last.ravel()])

@@ -44,14 +44,15 @@ def _look_at_head(s: State, unit: int) -> None:
 
 @compiled
 def issue_head(s: State, unit: int, cycle: int) -> int:
-    """Issue the head of a unit's queue, using up its tokens; return its index."""
+    """Issue the head of a unit's queue, using up its tokens; return its index. The unit's own bit is no token."""
     index: int = s.queues[unit].head
     needs = s.queues[unit].needs
     s.issue[index] = cycle
     for producer in range(SEQUENCER):
-        if needs >> producer & 1:
+        if producer != unit and needs >> producer & 1:
             _count(s, producer, unit, -1)
     s.queues[unit].popped += 1
+    s.queues[unit].available &= ~(1 << unit)
     _look_at_head(s, unit)
     return index
 
@@ -61,6 +62,8 @@ def retire_oldest(s: State, unit: int, cycle: int) -> None:
     """Retire the oldest instruction of a unit that has not retired, giving its tokens."""
     index = s.order[unit, s.queues[unit].retired]
     s.queues[unit].retired += 1
+    if s.queues[unit].retired == s.queues[unit].popped:
+        s.queues[unit].available |= 1 << unit
     s.sequence.inflight -= 1
     s.retire[index] = cycle
     for consumer in range(SEQUENCER):

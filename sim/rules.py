@@ -1,10 +1,13 @@
-"""What the operands of MATMUL and BINARIZE must obey beyond the sizes of their fields (docs/machine.md, section 2)."""
+"""What the operands of what computes must obey beyond the sizes of their fields (docs/machine.md, section 2)."""
 
 from __future__ import annotations
 
 from hw.arch import Accelerator
-from hw.isa import Destination, Instruction
+from hw.isa import Destination, Instruction, Source
 from sim.errors import MachineError
+
+MAX_CHANNELS = 4096
+MAX_EPSILON = (1 << 31) - 1
 
 
 def check_matmul(accelerator: Accelerator, i: Instruction, reach: int) -> None:
@@ -69,3 +72,42 @@ def check_binarize(accelerator: Accelerator, i: Instruction) -> None:
 def _require(holds: int, what: str, constraint: str, found: int) -> None:
     if not holds:
         raise MachineError(f"{what} must be {constraint}, not {found}")
+
+
+def check_sums(accelerator: Accelerator, i: Instruction) -> None:
+    """Refuse a SUMS of several row tiles, or without a sums buffer."""
+    _require(accelerator.vector_lanes, "vector_lanes", "at least 1 for SUMS", 0)
+    _require(i.rows <= accelerator.rows, "rows", f"at most the {accelerator.rows} rows of the array", i.rows)
+    _require(i.spare < accelerator.columns, "spare", f"less than the {accelerator.columns} columns", i.spare)
+
+
+def check_vector(accelerator: Accelerator, i: Instruction) -> None:
+    """Refuse a VECTOR that breaks a rule, apart from where its lines are."""
+    _require(accelerator.vector_lanes, "vector_lanes", "at least 1 for VECTOR", 0)
+    _require(i.rows <= accelerator.rows, "rows", f"at most the {accelerator.rows} rows of the array", i.rows)
+    _require(i.channels <= MAX_CHANNELS, "channels", f"at most {MAX_CHANNELS}", i.channels)
+    _require(i.epsilon <= MAX_EPSILON, "epsilon", f"at most {MAX_EPSILON}", i.epsilon)
+    from_sums = i.source == Source.SUMS
+    _require(not (from_sums and i.normalise), "normalise", f"0 where source is {Source.SUMS:d}", i.normalise)
+    for name in ("add", "keep", "statistics"):
+        value = getattr(i, name)
+        wide = "normalise is 1" if i.normalise else f"source is {Source.SUMS:d}" if from_sums else ""
+        _require(i.scale or not (wide and value), name, f"0 where {wide} without scale", value)
+    _check_code_planes(accelerator, i)
+    steps = i.rows * -(-i.channels // accelerator.vector_lanes)
+    for name in ("source_line", "add_line"):
+        line = getattr(i, name)
+        if i.keep and (i.add if name == "add_line" else not from_sums):
+            far = line == i.fixed_line or abs(line - i.fixed_line) >= steps
+            _require(far, name, f"fixed_line {i.fixed_line} or at least {steps} lines away from it", line)
+
+
+def _check_code_planes(accelerator: Accelerator, i: Instruction) -> None:
+    most = accelerator.code_bits
+    _require(i.planes <= most, "planes", f"at most the {most} code_bits of the accelerator", i.planes)
+    if i.planes == 1:
+        return
+    alone = (("scale", 1), ("sets", 1), ("normalise", 0), ("add", 0), ("keep", 0), ("statistics", 0))
+    for name, single in alone:
+        value = getattr(i, name)
+        _require(value == single, name, f"{single} where planes is more than 1", value)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hw.arch import Accelerator
-from hw.isa import FIELDS, UNIT_OF, Instruction, Opcode, Unit
+from hw.isa import FIELDS, UNIT_OF, Destination, Instruction, Opcode, Unit
 from sim.memory import MemoryProfile
 
 NEVER = -1
@@ -16,8 +16,8 @@ NEVER = -1
 RING = 64
 """Bursts that a ring can hold: the largest reads_in_flight and writes_in_flight."""
 
-UNITS, STATES = 5, 5
-LOAD, ARRAY, DRAIN, STORE, SEQUENCER = (int(unit) for unit in Unit)
+UNITS, STATES = 6, 5
+LOAD, ARRAY, DRAIN, STORE, VECTOR, SEQUENCER = (int(unit) for unit in Unit)
 BUSY, WAIT, TOKEN, ISSUE, EMPTY = range(STATES)
 
 BURST_BEATS, BURST_OWNER, BURST_FINAL, BURST_TIME = range(4)
@@ -28,14 +28,18 @@ OWNER_FETCH, OWNER_LOAD = range(2)
 OPCODE, OP_UNIT, OP_WAIT, OP_SIGNAL, OP_A, OP_B, OP_C, OP_D, OP_COLUMNS = range(9)
 """Columns of the instruction table; A to D are the operands that matter to time, by opcode.
 
-The words of a MATMUL are those of all pairs of planes.
+The words of a MATMUL are those of all pairs of planes, the rows of a VECTOR all its steps.
 """
+
+TO_ACTIVATION = int(Destination.ACTIVATION)
 
 _OPERANDS: dict[Opcode, tuple[str, ...]] = {
     Opcode.LOAD: ("address", "stride", "segments", "segment_beats"),
     Opcode.STORE: ("address", "stride", "segments", "segment_beats"),
     Opcode.MATMUL: ("words", "rows", "column_groups", "handover"),
-    Opcode.BINARIZE: ("rows", "column_groups"),
+    Opcode.BINARIZE: ("rows", "column_groups", "destination"),
+    Opcode.SUMS: ("rows", "column_groups"),
+    Opcode.VECTOR: ("rows", "sets", "statistics"),
     Opcode.FENCE: (),
     Opcode.HALT: (),
 }
@@ -50,7 +54,7 @@ def _record(*names: str) -> np.dtype[np.void]:
 
 
 CONFIG = _record(
-    *("rows", "drain_rows", "last_stage", "stages", "burst_beats", "beat_bytes", "instruction_beats"),
+    *("rows", "drain_rows", "vector_lanes", "last_stage", "stages", "burst_beats", "beat_bytes", "instruction_beats"),
     *("reads_in_flight", "writes_in_flight", "fetch_depth", "queue_depth", "transfers_in_flight"),
     *("latency", "write_latency", "interval", "jitter", "stall_rate", "stall_max", "seed"),
     *("length", "patience", "vigilant"),
@@ -80,12 +84,21 @@ TRANSFER = _record(
 COMPUTE = _record("active", "pulse", "words", "word", "tile", "handover", "pipe", "full")
 """ARRAY: words and tiles left, the pipeline (two bits for each stage) and whether the drain register is full."""
 
-GROUPS = _record("active", "pulses", "rows", "rows_left", "groups", "group", "column_groups", "column_group")
-"""DRAIN: rows of the tile and of the rest, groups and column groups left, the delayed retirement pulses."""
+GROUPS = _record(
+    *("active", "pulses", "rows", "rows_left", "groups", "group", "column_groups", "column_group"),
+    *("to_activation", "writes"),
+)
+"""DRAIN: rows of the tile and of the rest, groups and column groups left, the delayed retirement pulses; whether the
+instruction writes the activation buffer, and the delayed writes to it."""
+
+SLICES = _record("active", "steps", "sets", "statistics", "pipe", "left", "pulses")
+"""VECTOR: steps left, the sets of each, whether the latest instruction makes statistics, the pipeline (four bits for
+each stage), the sets that its last stage has yet to write, and the delayed retirement pulses."""
 
 QUEUE = _record("pushed", "popped", "retired", "head", "needs", "available")
 """A unit's queue as counts of its instructions in program order; the index of its head, NEVER for none; and as masks
-the producers whose tokens the head needs and those whose tokens the unit has."""
+the producers whose tokens the head needs and those whose tokens the unit has; the unit itself is among those it has
+while none of its instructions is on its way."""
 
 
 class State(NamedTuple):
@@ -99,6 +112,7 @@ class State(NamedTuple):
     array: Any
     drain: Any
     store: Any
+    vector: Any
     queues: Any
     tokens: Any
     rest: Any
@@ -119,7 +133,8 @@ def initial_state(accelerator: Accelerator, instructions: tuple[Instruction, ...
     sequence["unit"] = NEVER
     queues = np.zeros(SEQUENCER, QUEUE)
     queues["head"] = NEVER
-    table = instruction_table(instructions)
+    queues["available"] = 1 << np.arange(SEQUENCER)
+    table = instruction_table(accelerator, instructions)
     return State(
         config=config_record(accelerator, profile, len(instructions)),
         read=read,
@@ -129,6 +144,7 @@ def initial_state(accelerator: Accelerator, instructions: tuple[Instruction, ...
         array=_zero(COMPUTE),
         drain=_zero(GROUPS),
         store=_zero(TRANSFER),
+        vector=_zero(SLICES),
         queues=queues,
         tokens=np.zeros((SEQUENCER, SEQUENCER), np.int64),
         rest=np.full(UNITS, EMPTY, np.int64),
@@ -163,13 +179,14 @@ def config_record(accelerator: Accelerator, profile: MemoryProfile, length: int)
 def _patience(accelerator: Accelerator, profile: MemoryProfile) -> int:
     """Return a bound on the cycles between two events of a run that is not stuck.
 
-    Only the memory and the delayed pulses schedule anything ahead, each by at most the sum of these.
+    Only the memory, the delayed pulses, and VECTOR's pipeline with three sets in each stage schedule anything ahead,
+    each by at most the sum of these.
     """
     memory = profile.latency + profile.write_latency + profile.interval + profile.jitter + profile.stall_max
-    return memory + accelerator.pipeline + 16
+    return memory + accelerator.pipeline + 64
 
 
-def instruction_table(instructions: tuple[Instruction, ...]) -> np.ndarray:
+def instruction_table(accelerator: Accelerator, instructions: tuple[Instruction, ...]) -> np.ndarray:
     """Return one row for each instruction, of the columns above."""
     rows = []
     for i in instructions:
@@ -177,6 +194,8 @@ def instruction_table(instructions: tuple[Instruction, ...]) -> np.ndarray:
         operands = [i.operands[place] for place in places]
         if i.opcode is Opcode.MATMUL:
             operands[0] *= i.activation_planes * i.weight_planes
+        elif i.opcode is Opcode.VECTOR:
+            operands[0] *= -(-i.channels // accelerator.vector_lanes) * i.planes
         rows.append((i.opcode.value, unit, i.wait, i.signal, *operands, *(0,) * (OP_COLUMNS - OP_A - len(operands))))
     return np.array(rows, np.int64)
 

@@ -30,8 +30,8 @@ class TimingError(ValueError):
 class Timing:
     """Issue and retire cycle of each instruction in program order, total cycles, and cycles by unit and state.
 
-    `states[unit, state]` has the units load, array, drain, store, sequencer and the states busy, wait, token,
-    issue, empty; each row adds up to `cycles`. All arrays are int64.
+    `states[unit, state]` has the units load, array, drain, store, vector, sequencer and the states busy, wait, token,
+    issue, empty; each row adds up to `cycles`, or to 0 where the unit was left out. All arrays are int64.
     """
 
     issue: np.ndarray
@@ -47,6 +47,8 @@ def simulate(accelerator: Accelerator, instructions: Sequence[Instruction], prof
     for index, instruction in enumerate(instructions):
         if instruction.opcode in (Opcode.LOAD, Opcode.STORE):
             _check_alignment(accelerator, index, instruction)
+        elif instruction.opcode is Opcode.VECTOR and not accelerator.vector_lanes:
+            raise TimingError(f"instruction {index} ({instruction}): vector_lanes must be at least 1 for VECTOR, not 0")
     registers = state.initial_state(accelerator, instructions, profile)
     cycles = int(_run(registers))
     timing = Timing(registers.issue, registers.retire, cycles, registers.states)

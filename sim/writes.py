@@ -49,7 +49,7 @@ def write_bits(buffer: np.ndarray, i: Instruction, bits: np.ndarray) -> None:
     lines = -(-(position + groups) // line_groups)
     require_lines(name, i.output_line + skipped + strides * i.output_stride, lines, buffer.shape[1])
     for run in _runs(i, bits, overlapping=strides > 0 and i.output_stride < lines):
-        _put(buffer, i, run)
+        put(buffer[run.banks], i.output_line + run.apart, i.output_group + run.group, run.bits)
 
 
 def _runs(i: Instruction, bits: np.ndarray, overlapping: bool) -> Iterator[_Run]:
@@ -89,15 +89,15 @@ def _columns(i: Instruction, bits: np.ndarray, overlapping: bool) -> Iterator[_R
             yield _Run(slice(None), n * i.output_stride, m, bits[m : m + step, n].transpose(2, 0, 1))
 
 
-def _put(buffer: np.ndarray, i: Instruction, run: _Run) -> None:
-    """Write a run, clearing what is behind it in its last line."""
-    banks, groups, width = run.bits.shape
-    line_bits = buffer.shape[2] * 8
-    skipped, position = divmod(i.output_group + run.group, line_bits // width)
-    start, end = position * width, (position + groups) * width
-    line, lines = i.output_line + run.apart + skipped, -(-end // line_bits)
-    row = np.zeros((banks, lines * line_bits), np.uint8)
-    row[:, :start] = np.unpackbits(buffer[run.banks, line], axis=-1, bitorder="little")[:, :start]
-    row[:, start:end] = run.bits.reshape(banks, -1)
+def put(banks: np.ndarray, line: int, position: int, bits: np.ndarray) -> None:
+    """Write bits [bank, group, bit] at positions counted from a line on, clearing what is behind in their last line."""
+    line_bits = banks.shape[2] * 8
+    width = bits.shape[2]
+    skipped, position = divmod(position, line_bits // width)
+    start, end = position * width, (position + bits.shape[1]) * width
+    first, lines = line + skipped, -(-end // line_bits)
+    row = np.zeros((len(bits), lines * line_bits), np.uint8)
+    row[:, :start] = np.unpackbits(banks[:, first], axis=-1, bitorder="little")[:, :start]
+    row[:, start:end] = bits.reshape(len(bits), -1)
     packed = np.packbits(row, axis=-1, bitorder="little")
-    buffer[run.banks, line : line + lines] = packed.reshape(banks, lines, -1)
+    banks[:, first : first + lines] = packed.reshape(len(bits), lines, -1)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from sim.timing import Timing
 
 Say = Callable[[str], None]
-WAITS_FOR = {"load": "memory", "array": "drain", "drain": "array", "store": "memory", "sequencer": "fence"}
+WAITS_FOR = {"load": "memory", "array": "drain", "drain": "array", "store": "memory"}
+WAITS_FOR |= {"vector": "codes", "sequencer": "fence"}
 DEMO_LAYER = (16, 64, 48)
 RTL_FOLDER, CASE_FOLDER, WORK_FOLDER = "rtl", "case", "work"
 
@@ -122,6 +123,7 @@ def simulation_report(
         "units": {
             unit: {"waits_for": WAITS_FOR[unit], **_states(timing.states[index])}
             for index, unit in enumerate(UNIT_NAMES)
+            if timing.states[index].any()
         },
         "tiling": str(done.mapped.tiling),
     }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Mux, ResetSignal, Signal, Value, ValueLike
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch import Accelerator
 from hw.gateware.bank import pick
+from hw.gateware.cell import use_cell
 from hw.gateware.interfaces import Drain, Issue, LineRead, Words
 from hw.gateware.popcount import fold32
 from hw.gateware.steps import Step, StepCounter
@@ -104,15 +105,15 @@ class Array(wiring.Component):
             inside = below < a.rows
             cell = common | {"activation": activations[r]}
             row = {"plain": first.plain, "pad": last.pad}
-            m.submodules[f"correction_{r}"] = _instance(
+            m.submodules[f"correction_{r}"] = use_cell(
                 CORRECTION_MODULE,
-                corrections[r],
+                {"drained": corrections[r]},
                 cell | row | {"drain_in": corrections[below] if inside else Const(0, a.sum_bits)},
             )
             for c in range(a.columns):
-                m.submodules[f"element_{r}_{c}"] = _instance(
+                m.submodules[f"element_{r}_{c}"] = use_cell(
                     ELEMENT_MODULE,
-                    sums[r][c],
+                    {"drained": sums[r][c]},
                     cell | {"weight": weights[c], "drain_in": sums[below][c] if inside else Const(0, a.count_bits)},
                 )
         for index in range(a.drain_rows):
@@ -131,9 +132,3 @@ class Array(wiring.Component):
             m.d.sync += valid_rows.eq(last.rows)
         fields = [Mux(valid_rows > r, total, 0) for r, row in enumerate(self._sums) for total in row]
         m.d.comb += [self.words.valid.eq(handed), self.words.fold.eq(fold32(m, Cat(*fields)))]
-
-
-def _instance(name: str, drained: Signal, inputs: dict[str, ValueLike]) -> Instance:
-    """Use a cell that is emitted once as a module of its own: thousands of copies would cost minutes and megabytes."""
-    ports = {f"i_{port}": value for port, value in inputs.items()}
-    return Instance(name, i_clk=ClockSignal(), i_rst=ResetSignal(), o_drained=drained, **ports)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from amaranth.hdl import Array, ClockSignal, Instance, Module, ResetSignal, Signal, Value, ValueLike
+from amaranth.hdl import Array, Instance, Module, Signal, Value, ValueLike
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hw.arch import Accelerator
+from hw.gateware.cell import use_cell
 
 
 class Bank(wiring.Component):
@@ -58,13 +59,21 @@ class BankSize(NamedTuple):
 def bank_sizes(accelerator: Accelerator) -> dict[str, BankSize]:
     """Return the size of a bank of each buffer. What two writers write, they write in pieces of the narrower one."""
     a = accelerator
+    activation_pieces = [a.port_bits, a.columns, *([a.vector_lanes] if a.vector_lanes else [])]
     sizes = {
-        "activation": BankSize(a.activation_lines, a.line_bits, min(a.port_bits, a.columns)),
+        "activation": BankSize(a.activation_lines, a.line_bits, min(activation_pieces)),
         "weight": BankSize(a.weight_lines, a.line_bits, a.port_bits),
         "threshold": BankSize(a.threshold_lines, a.threshold_line_bits, a.port_bits),
         "output": BankSize(a.output_lines, a.output_line_bits, a.columns),
     }
-    return sizes | ({"key": BankSize(a.key_lines, a.line_bits, min(a.columns, a.rows))} if a.key_lines else {})
+    if a.key_lines:
+        sizes["key"] = BankSize(a.key_lines, a.line_bits, min(a.columns, a.rows))
+    if a.vector_lanes:
+        sizes["sums"] = BankSize(a.sum_lines, a.sum_line_sums * a.sum_bits, a.columns * a.sum_bits)
+        sizes["fixed"] = BankSize(a.fixed_lines, a.vector_lanes * 16, a.vector_lanes * 16)
+        sizes["scale"] = BankSize(a.scale_lines, a.parameter_line_bits, a.port_bits)
+        sizes["level"] = BankSize(a.level_lines, a.parameter_line_bits, a.port_bits)
+    return sizes
 
 
 def banks_of(accelerator: Accelerator) -> dict[str, Bank]:
@@ -76,8 +85,7 @@ def use_bank(buffer: str, lines: int, read_data: Signal, **inputs: ValueLike) ->
     """Return a bank of a buffer, as an instance of the buffer's module."""
     address_bits = (lines - 1).bit_length()
     inputs["write_line"], inputs["read_line"] = (inputs[n][:address_bits] for n in ("write_line", "read_line"))
-    ports = {f"i_{name}": value for name, value in inputs.items()}
-    return Instance(_module(buffer), i_clk=ClockSignal(), i_rst=ResetSignal(), o_read_data=read_data, **ports)
+    return use_cell(_module(buffer), {"read_data": read_data}, inputs)
 
 
 def pick(line: ValueLike, index: ValueLike, width: int) -> Value:

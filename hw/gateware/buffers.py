@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.arch import Accelerator
 from hw.gateware.bank import bank_sizes, pick, use_bank
-from hw.gateware.interfaces import BeatWrite, GroupWrite, KeyWrite, LineRead
+from hw.gateware.interfaces import BeatWrite, GroupWrite, KeyWrite, LineRead, LineWrite, SliceWrite
 
 
 def _spread(bits: ValueLike, position: Value, pieces: int) -> Value:
@@ -57,9 +57,9 @@ class LoadBuffer(wiring.Component):
 
 
 class ActivationBuffer(wiring.Component):
-    """Banks of lines with two writers, beats of the memory and drained groups; a beat in the same cycle wins.
+    """Banks of lines with three writers: beats of the memory, drained groups and slices. The first of them wins.
 
-    A group written at `position` clears the higher positions of its line. Written in cycle t, readable from t+1; a line
+    What is written at `position` clears the higher positions of its line. Written in cycle t, readable from t+1; a line
     read in t is on `data` from t+1.
     """
 
@@ -69,6 +69,7 @@ class ActivationBuffer(wiring.Component):
             {
                 "write": In(BeatWrite(a.port_bits)),
                 "groups": In(GroupWrite(a, a.rows)),
+                **({"slices": In(SliceWrite(a))} if a.vector_lanes else {}),
                 "read": In(LineRead(a.rows, a.line_bits)),
             }
         )
@@ -78,25 +79,31 @@ class ActivationBuffer(wiring.Component):
         a, write, groups = self._accelerator, self.write, self.groups
         lane_bits = bank_sizes(a)["activation"].lane_bits
         lanes = a.line_bits // lane_bits
-        beat_lanes, line = Signal(lanes), Signal(16)
+        beat_lanes, group_line, line = Signal(lanes), Signal(16), Signal(16)
         chosen = [write.lane == beat for beat in range(a.line_beats)] if a.line_beats > 1 else [Const(1, 1)]
         m.d.comb += [
             beat_lanes.eq(Cat(beat.replicate(a.port_bits // lane_bits) for beat in chosen)),
-            line.eq(Mux(write.enable, write.line, groups.line)),
+            group_line.eq(groups.line),
+            line.eq(Mux(write.enable, write.line, group_line)),
         ]
         group_lanes = _from(m, groups.position, a.line_groups, lanes)
         beat = write.data.replicate(a.line_beats)
+        if a.vector_lanes:
+            drained, slices = Signal(), self.slices
+            slice_lanes = _from(m, slices.position, a.line_slices, lanes)
+            slice_data = _spread(slices.data, slices.position, a.line_slices)
+            m.d.comb += [drained.eq(groups.banks.any()), group_line.eq(Mux(drained, groups.line, slices.line))]
         for bank in range(a.rows):
-            bits = _spread(groups.data[bank % a.drain_rows], groups.position, a.line_groups)
+            bits: Value = _spread(groups.data[bank % a.drain_rows], groups.position, a.line_groups)
+            mask: Value = Mux(groups.banks[bank], group_lanes, 0)
+            if a.vector_lanes:
+                bits = Mux(drained, bits, slice_data)
+                mask = Mux(drained, mask, Mux(slices.banks[bank], slice_lanes, 0))
             m.submodules[f"bank{bank}"] = use_bank(
                 "activation",
                 a.activation_lines,
                 self.read.data[bank],
-                write_lanes=Mux(
-                    write.enable,
-                    Mux(write.bank == bank, beat_lanes, 0),
-                    Mux(groups.banks[bank], group_lanes, 0),
-                ),
+                write_lanes=Mux(write.enable, Mux(write.bank == bank, beat_lanes, 0), mask),
                 write_line=line,
                 write_data=Mux(write.enable, beat, bits),
                 read_enable=self.read.enable,
@@ -188,4 +195,65 @@ class OutputBuffer(wiring.Component):
             line.eq(Array(lines[bank] for bank in range(a.rows))[bank_held]),
             self.beat.eq(pick(line, lane_held, a.port_bits)),
         ]
+        return m
+
+
+class SumsBuffer(wiring.Component):
+    """Banks of lines, one for each row of a group. A group written at `position` leaves the rest of its line alone.
+
+    Written in cycle t, readable from t+1; a line read in t is on `data` from t+1.
+    """
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self._accelerator = a = accelerator
+        super().__init__(
+            {
+                "write": In(GroupWrite(a, a.drain_rows, a.sum_bits)),
+                "read": In(LineRead(a.drain_rows, a.sum_line_sums * a.sum_bits)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        a, write = self._accelerator, self.write
+        here = Signal(a.sum_line_groups)
+        m.d.comb += here.eq(Cat(write.position == position for position in range(a.sum_line_groups)))
+        for bank in range(a.drain_rows):
+            m.submodules[f"bank{bank}"] = use_bank(
+                "sums",
+                a.sum_lines,
+                self.read.data[bank],
+                write_lanes=Mux(write.banks[bank], here, 0),
+                write_line=write.line,
+                write_data=write.data[bank].replicate(a.sum_line_groups),
+                read_enable=self.read.enable,
+                read_line=self.read.line,
+            )
+        return m
+
+
+class FixedBuffer(wiring.Component):
+    """One bank of lines of fixed numbers with two read ports: two copies that are written alike.
+
+    Written in cycle t, readable from t+1; a line read in t is on that port's `data` from t+1.
+    """
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self._lines, line_bits = accelerator.fixed_lines, accelerator.vector_lanes * 16
+        read = In(LineRead(1, line_bits))
+        super().__init__({"write": In(LineWrite(line_bits)), "source": read, "residual": read})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        for name, read in (("source", self.source), ("residual", self.residual)):
+            m.submodules[f"{name}_bank"] = use_bank(
+                "fixed",
+                self._lines,
+                read.data[0],
+                write_lanes=self.write.enable,
+                write_line=self.write.line,
+                write_data=self.write.data,
+                read_enable=read.enable,
+                read_line=read.line,
+            )
         return m

@@ -85,7 +85,7 @@ class TransferLayout(data.StructLayout):
     """What the data side of LOAD and STORE must know of a transfer."""
 
     def __init__(self) -> None:
-        super().__init__({"buffer": 2, "line": 16, "row_beats": 16, "segments": 16, "segment_beats": 16})
+        super().__init__({"buffer": 3, "line": 16, "row_beats": 16, "segments": 16, "segment_beats": 16})
 
 
 class RowWalker(wiring.Component):
@@ -100,11 +100,11 @@ class RowWalker(wiring.Component):
             {
                 "transfer": In(TransferLayout()),
                 "banks": In(7),
-                "line_beats": In(9),
+                "line_beats": In(11),
                 "step": In(1),
                 "bank": Out(7),
                 "line": Out(16),
-                "lane": Out(8),
+                "lane": Out(10),
                 "last": Out(1),
             }
         )

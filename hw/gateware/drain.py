@@ -1,8 +1,11 @@
-"""The drain unit: drained sums to bits in the output, activation or key buffer. Timing: docs/machine.md, 3.7."""
+"""The drain unit: drained sums to bits in the output, activation or key buffer, or as they are to the sums buffer.
+
+Timing: docs/machine.md, 3.7.
+"""
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -15,7 +18,7 @@ from hw.isa import Destination
 
 
 class DrainUnit(wiring.Component):
-    """Take groups of rows from the drain register, compare, write bits.
+    """Take groups of rows from the drain register, compare, write bits or sums.
 
     A group taken in cycle t is compared in t+1 and written in t+2, a transposed tile with its last group; throughput is
     one group per cycle. The retirement pulse is three cycles after the last group was taken.
@@ -31,6 +34,7 @@ class DrainUnit(wiring.Component):
                 "output": Out(GroupWrite(a, a.rows)),
                 "activation": Out(GroupWrite(a, a.rows)),
                 **({"key": Out(KeyWrite(a))} if a.key_lines else {}),
+                **({"sums": Out(GroupWrite(a, a.drain_rows, a.sum_bits))} if a.vector_lanes else {}),
                 "retire": Out(1),
                 "words": Out(Words()),
                 "active": Out(1),
@@ -46,11 +50,12 @@ class DrainUnit(wiring.Component):
         rows = Signal.like(self.drain.rows)
         bits = Signal(data.ArrayLayout(a.columns, a.drain_rows))
         done = Signal()
+        totals = self._totals(m, rows)
         m.d.sync += [
             taken.eq(counter.place),
             rows.eq(self.drain.rows),
             compared.eq(taken),
-            bits.eq(self._compare(rows, taken)),
+            bits.eq(self._compare(totals, taken)),
             done.eq(compared.valid & compared.end),
         ]
         m.d.comb += [
@@ -69,9 +74,21 @@ class DrainUnit(wiring.Component):
             self._write(m, port, compared, bits, destination, compared.tile_rows)
         if a.key_lines:
             self._write_keys(m, compared, bits)
+        if a.vector_lanes:
+            self._write_sums(m, compared, totals)
         return m
 
-    def _compare(self, rows: Signal, place: Signal) -> Cat:
+    def _totals(self, m: Module, rows: Signal) -> list[list[Signal]]:
+        """Return D of each sum of a group of rows."""
+        a = self._accelerator
+        totals = []
+        for index in range(a.drain_rows):
+            totals.append([Signal(signed(a.sum_bits), name=f"total_{index}_{c}") for c in range(a.columns)])
+            for total, count in zip(totals[-1], rows[index].sums, strict=True):
+                m.d.comb += total.eq((count << 1) - rows[index].correction)
+        return totals
+
+    def _compare(self, totals: list[list[Signal]], place: Signal) -> Cat:
         """Return the bits of a group of rows beside the threshold line read for it; what is not valid gives 0."""
         a = self._accelerator
         entries = self.threshold.data[0]
@@ -80,8 +97,7 @@ class DrainUnit(wiring.Component):
         for index in range(a.drain_rows):
             for column in range(a.columns):
                 entry = entries[column * width : (column + 1) * width]
-                total = (rows[index].sums[column] << 1) - rows[index].correction
-                fires = total[: a.sum_bits].as_signed() >= entry[: a.sum_bits].as_signed()
+                fires = totals[index][column] >= entry[: a.sum_bits].as_signed()
                 result.append((fires ^ entry[width - 1]) & place.rows[index] & place.columns[column])
         return Cat(*result)
 
@@ -89,8 +105,26 @@ class DrainUnit(wiring.Component):
         self, m: Module, port: GroupWrite, place: Signal, bits: Signal, destination: Destination, banks: Value
     ) -> None:
         m.d.comb += [port.line.eq(place.line), port.position.eq(place.position), port.data.eq(bits)]
-        with m.If(place.valid & (place.destination == destination)):
+        is_bits = ~place.sums if self._accelerator.vector_lanes else 1
+        with m.If(place.valid & (place.destination == destination) & is_bits):
             m.d.comb += port.banks.eq(banks)
+
+    def _write_sums(self, m: Module, place: Signal, totals: list[list[Signal]]) -> None:
+        """Write a group's sums as they are; of columns that are not valid 0. The words are those of what is written."""
+        a = self._accelerator
+        formed = Signal(data.ArrayLayout(data.ArrayLayout(a.sum_bits, a.columns), a.drain_rows))
+        m.d.sync += [formed[r][c].eq(total) for r, row in enumerate(totals) for c, total in enumerate(row)]
+        words = []
+        for row in range(a.drain_rows):
+            written = Cat(Mux(place.columns[c], formed[row][c], 0) for c in range(a.columns))
+            words.append(Mux(place.rows[row], written, 0))
+            m.d.comb += self.sums.data[row].eq(written)
+        m.d.comb += [self.sums.line.eq(place.line), self.sums.position.eq(place.position)]
+        fold = fold32(m, Cat(words))
+        with m.If(place.sums):
+            m.d.comb += self.words.fold.eq(fold)
+            with m.If(place.valid):
+                m.d.comb += self.sums.banks.eq(place.rows)
 
     def _write_keys(self, m: Module, place: Signal, bits: Signal) -> None:
         """Write a group to the block of banks that its keys stand in, or all banks with the last group of a tile."""

@@ -8,7 +8,7 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from hw.arch import Accelerator
-from hw.gateware.interfaces import ADDRESS_BITS, INSTRUCTION_BITS, BurstRequest
+from hw.gateware.interfaces import ADDRESS_BITS, INSTRUCTION_BITS, BurstRequest, fetched_bits
 from hw.isa import INSTRUCTION_BYTES
 
 
@@ -39,7 +39,7 @@ class Fetch(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         a = self._accelerator
-        m.submodules.queue = queue = SyncFIFO(width=INSTRUCTION_BITS, depth=a.fetch_depth)
+        m.submodules.queue = queue = SyncFIFO(width=fetched_bits(a), depth=a.fetch_depth)
         following, reserved = Signal(32), Signal(range(a.fetch_depth + 1))
         m.d.comb += [
             self.request.valid.eq(self.running & (following < self.length) & (reserved < a.fetch_depth)),

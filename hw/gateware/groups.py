@@ -1,4 +1,4 @@
-"""The groups of a BINARIZE: which rows and columns are taken, and where their bits go: docs/machine.md, section 2."""
+"""The groups of a BINARIZE or a SUMS: which rows and columns are taken, where they go: docs/machine.md, section 2."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Place(data.StructLayout):
     """Where a group goes: what accompanies it through the compare pipeline.
 
     `tile_rows` names its rows in the tile, `rows` those of the group that are valid, `columns` the valid columns.
-    `block` counts the banks of the key buffer by groups.
+    `block` counts the banks of the key buffer by groups. Of a SUMS `sums` is 1, and the destination means nothing.
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
@@ -32,12 +32,16 @@ class Place(data.StructLayout):
                 "line": 16,
                 "position": 16,
                 **keys,
+                **({"sums": 1} if a.vector_lanes else {}),
             }
         )
 
 
 class GroupCounter(wiring.Component):
-    """Walk through (row tile, column group, drain rows) of a BINARIZE: a group in each cycle with a full drain."""
+    """Walk through (row tile, column group, drain rows): a group in each cycle with a full drain.
+
+    The operands of a SUMS stand where those of a BINARIZE do.
+    """
 
     def __init__(self, accelerator: Accelerator) -> None:
         self._accelerator = a = accelerator
@@ -93,6 +97,8 @@ class GroupCounter(wiring.Component):
                 m.d.sync += [line.eq(line + held.output_stride), rows_left.eq(rows_left - a.rows)]
         if a.key_lines:
             self._walk_keys(m, (head, held), line, position, column_end)
+        if a.vector_lanes:
+            self._walk_sums(m, held, line)
         with m.If(finishing):
             m.d.sync += self.active.eq(0)
         with m.If(self.issue.issued):
@@ -113,10 +119,18 @@ class GroupCounter(wiring.Component):
         splits.append((held.destination != Destination.OUTPUT, a.line_groups))
         if a.key_lines:
             splits.append((held.transpose, a.line_row_groups))
+        if a.vector_lanes:
+            splits.append((held.opcode == Opcode.SUMS, a.sum_line_groups))
         for condition, in_a_line in splits:
             shift = (in_a_line - 1).bit_length()
             with m.If(condition):
                 m.d.comb += [place.line.eq(line + (position >> shift)), place.position.eq(position[:shift])]
+
+    def _walk_sums(self, m: Module, held: data.View, line: Signal) -> None:
+        """Let the line follow the groups of rows; each column group begins at the first one."""
+        m.d.comb += self.place.sums.eq(held.opcode == Opcode.SUMS)
+        with m.If(self.place.sums & self.take):
+            m.d.sync += line.eq(Mux(self.release, held.output_line, line + held.output_stride))
 
     def _walk_keys(
         self, m: Module, operands: tuple[data.View, data.View], line: Signal, position: Signal, column_end: Signal

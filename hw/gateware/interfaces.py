@@ -6,12 +6,12 @@ from amaranth.lib import data
 from amaranth.lib.wiring import In, Out, Signature
 
 from hw.arch import Accelerator
-from hw.isa import FIELDS, OPCODE, SIGNAL, UNIT_OF, WAIT, Field, Opcode, Unit
+from hw.isa import FIELDS, OPCODE, SIGNAL, TOKEN_UNITS, UNIT_OF, WAIT, Field, Opcode, Unit
 
 ADDRESS_BITS = 32
-TOKEN_UNIT_COUNT = 4
+TOKEN_UNIT_COUNT = len(TOKEN_UNITS)
 
-#: Bits of an instruction that any opcode uses; the rest is neither queued nor decoded.
+#: Bits of an instruction that any opcode uses.
 INSTRUCTION_BITS = max(f.offset + f.width for fields in FIELDS.values() for f in (OPCODE, WAIT, SIGNAL, *fields))
 
 
@@ -19,6 +19,18 @@ def instruction_layout(opcode: Opcode) -> data.FlexibleLayout:
     """Return the view of an instruction's operands, from the table in `hw.isa`."""
     fields: tuple[Field, ...] = (OPCODE, WAIT, SIGNAL, *FIELDS[opcode])
     return data.FlexibleLayout(INSTRUCTION_BITS, {f.name: data.Field(f.width, f.offset) for f in fields})
+
+
+def units_of(accelerator: Accelerator) -> tuple[Unit, ...]:
+    """Return the units that an accelerator has, the sequencer left out."""
+    return tuple(unit for unit in TOKEN_UNITS if unit is not Unit.VECTOR or accelerator.vector_lanes)
+
+
+def fetched_bits(accelerator: Accelerator) -> int:
+    """Return how many bits of an instruction the sequencer looks at: those of the opcodes that can be legal."""
+    units = (*units_of(accelerator), Unit.SEQUENCER)
+    fields = [field for opcode, unit in UNIT_OF.items() if unit in units for field in (SIGNAL, *FIELDS[opcode])]
+    return max(field.offset + field.width for field in fields)
 
 
 def queued_bits(unit: Unit, accelerator: Accelerator) -> int:
@@ -51,7 +63,7 @@ class BeatWrite(Signature):
                 "enable": Out(1),
                 "bank": Out(7),
                 "line": Out(16),
-                "lane": Out(8),
+                "lane": Out(10),
                 "data": Out(port_bits),
             }
         )
@@ -73,18 +85,40 @@ class LineRead(Signature):
 class GroupWrite(Signature):
     """A group of drained rows into the chosen banks, at group position `position` of line `line`.
 
-    Bank b gets row b modulo `drain_rows` of the group.
+    Bank b gets row b modulo `drain_rows` of the group; a row has `sum_bits` bits for each column, or one.
     """
 
-    def __init__(self, accelerator: Accelerator, banks: int) -> None:
+    def __init__(self, accelerator: Accelerator, banks: int, sum_bits: int = 1) -> None:
+        row_bits = accelerator.columns * sum_bits
         super().__init__(
             {
                 "banks": Out(banks),
                 "line": Out(16),
                 "position": Out(16),
-                "data": Out(data.ArrayLayout(accelerator.columns, accelerator.drain_rows)),
+                "data": Out(data.ArrayLayout(row_bits, accelerator.drain_rows)),
             }
         )
+
+
+class SliceWrite(Signature):
+    """A slice of bits into the chosen banks, at slice position `position` of line `line`."""
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        super().__init__(
+            {
+                "banks": Out(accelerator.rows),
+                "line": Out(16),
+                "position": Out(16),
+                "data": Out(accelerator.vector_lanes),
+            }
+        )
+
+
+class LineWrite(Signature):
+    """A whole line of a buffer of one bank, in each cycle with `enable`."""
+
+    def __init__(self, line_bits: int) -> None:
+        super().__init__({"enable": Out(1), "line": Out(16), "data": Out(line_bits)})
 
 
 class KeyWrite(Signature):

@@ -31,6 +31,7 @@ class LoadUnit(wiring.Component):
                 "activation": Out(BeatWrite(a.port_bits)),
                 "weight": Out(BeatWrite(a.port_bits)),
                 "threshold": Out(BeatWrite(a.port_bits)),
+                **({name: Out(BeatWrite(a.port_bits)) for name in ("scale", "level")} if a.vector_lanes else {}),
                 "retire": Out(1),
                 "words": Out(Words()),
                 "pending": Out(1),
@@ -60,13 +61,16 @@ class LoadUnit(wiring.Component):
         a = self._accelerator
         current = TransferLayout()(transfers.r_data)
         writes = {Buffer.ACTIVATION: self.activation, Buffer.WEIGHT: self.weight, Buffer.THRESHOLD: self.threshold}
-        banks = Array([a.rows, a.columns, 1, 1])
-        line_beats = Array([a.line_beats, a.line_beats, a.threshold_line_beats, 1])
+        banks = Array([a.rows, a.columns, 1, 1, 1])
+        line_beats = [a.line_beats, a.line_beats, a.threshold_line_beats]
+        if a.vector_lanes:
+            writes |= {Buffer.SCALE: self.scale, Buffer.LEVEL: self.level}
+            line_beats += [a.parameter_line_beats] * 2
         last_beat = Signal()
         m.d.comb += [
             walker.transfer.eq(current),
             walker.banks.eq(banks[current.buffer]),
-            walker.line_beats.eq(line_beats[current.buffer]),
+            walker.line_beats.eq(Array(line_beats)[current.buffer]),
             walker.step.eq(self.beat_valid),
             last_beat.eq(self.beat_valid & walker.last),
             transfers.r_en.eq(last_beat),

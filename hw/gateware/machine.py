@@ -8,16 +8,18 @@ from amaranth.lib.wiring import In, Out, connect
 
 from hw.arch import Accelerator
 from hw.gateware.array import Array
-from hw.gateware.buffers import ActivationBuffer, KeyBuffer, LoadBuffer, OutputBuffer
+from hw.gateware.buffers import ActivationBuffer, FixedBuffer, KeyBuffer, LoadBuffer, OutputBuffer, SumsBuffer
 from hw.gateware.drain import DrainUnit
 from hw.gateware.fetch import Fetch, ReadArbiter
-from hw.gateware.interfaces import ADDRESS_BITS, queued_bits
+from hw.gateware.interfaces import ADDRESS_BITS, queued_bits, units_of
 from hw.gateware.issue import IssueQueue, TokenCounters
 from hw.gateware.load import LoadUnit
 from hw.gateware.registers import LiteBus, Registers
 from hw.gateware.sequencer import Sequencer
 from hw.gateware.store import StoreUnit
 from hw.gateware.trace import UNIT_COUNT, StateCounters, TraceRecord, UnitTrace
+from hw.gateware.vector import STAGES as VECTOR_STAGES
+from hw.gateware.vector import VectorUnit
 from hw.isa import TOKEN_UNITS, Unit
 
 CORE_MODULE = "tallybert_core"
@@ -81,19 +83,29 @@ class Machine(wiring.Component):
         m.submodules.array = clear(array := Array(a))
         m.submodules.drain = clear(drain := DrainUnit(a))
         m.submodules.store = clear(store := StoreUnit(a))
-        units = {Unit.LOAD: load, Unit.ARRAY: array, Unit.DRAIN: drain, Unit.STORE: store}
+        units: dict[Unit, wiring.Component] = {
+            Unit.LOAD: load,
+            Unit.ARRAY: array,
+            Unit.DRAIN: drain,
+            Unit.STORE: store,
+        }
         self._connect_registers(m, registers, sequencer)
         self._connect_fetch(m, registers, sequencer, fetch, arbiter)
-        self._connect_buffers(m, load, array, drain, store)
+        activations = self._connect_buffers(m, load, array, drain, store)
+        if a.vector_lanes:
+            m.submodules.vector = clear(vector := VectorUnit(a))
+            units[Unit.VECTOR] = vector
+            self._connect_vector(m, load, drain, vector, activations)
         connect(m, arbiter.load, load.request)
         connect(m, array.drain, drain.drain)
         queues = self._connect_queues(m, clear, sequencer, fetch, units)
         self._connect_memory(m, arbiter, load, store)
+        steps = Cat(array.entering, units[Unit.VECTOR].entering if a.vector_lanes else 0)
         m.d.comb += [
             store.hold.eq(sequencer.hold),
             arbiter.hold.eq(sequencer.hold),
             sequencer.quiet.eq(~arbiter.busy & ~store.busy),
-            sequencer.progress.eq(self._handshake() | array.entering | drain.drain.take | sequencer.take),
+            sequencer.progress.eq(self._handshake() | drain.drain.take | sequencer.take | steps.any()),
         ]
         self._count(m, registers, sequencer, units, queues)
         self._trace(m, clear, sequencer, units)
@@ -107,6 +119,7 @@ class Machine(wiring.Component):
             Unit.ARRAY: a.pipeline + 4,
             Unit.DRAIN: COMPARE_STAGES + 2,
             Unit.STORE: a.transfers_in_flight + a.writes_in_flight + 2,
+            Unit.VECTOR: VECTOR_STAGES + 3,
         }[unit]
 
     def _connect_registers(self, m: Module, registers: Registers, sequencer: Sequencer) -> None:
@@ -140,7 +153,9 @@ class Machine(wiring.Component):
             sequencer.exhausted.eq(fetch.exhausted),
         ]
 
-    def _connect_buffers(self, m: Module, load: LoadUnit, array: Array, drain: DrainUnit, store: StoreUnit) -> None:
+    def _connect_buffers(
+        self, m: Module, load: LoadUnit, array: Array, drain: DrainUnit, store: StoreUnit
+    ) -> ActivationBuffer:
         a = self._accelerator
         m.submodules.activations = activations = ActivationBuffer(a)
         m.submodules.weights = weights = LoadBuffer(
@@ -165,27 +180,48 @@ class Machine(wiring.Component):
         for name in ("read_enable", "read_bank", "read_line", "read_lane"):
             m.d.comb += getattr(outputs, name).eq(getattr(store, name))
         m.d.comb += store.beat.eq(outputs.beat)
+        return activations
+
+    def _connect_vector(
+        self, m: Module, load: LoadUnit, drain: DrainUnit, vector: VectorUnit, activations: ActivationBuffer
+    ) -> None:
+        a = self._accelerator
+        m.submodules.sums = sums = SumsBuffer(a)
+        m.submodules.fixed = fixed = FixedBuffer(a)
+        for name, lines in (("scale", a.scale_lines), ("level", a.level_lines)):
+            buffer = LoadBuffer(name, banks=1, lines=lines, line_bits=a.parameter_line_bits, port_bits=a.port_bits)
+            m.submodules[f"{name}s"] = buffer
+            connect(m, getattr(load, name), buffer.write)
+            connect(m, getattr(vector, name), buffer.read)
+        connect(m, drain.sums, sums.write)
+        connect(m, vector.sums, sums.read)
+        connect(m, vector.fixed, fixed.write)
+        connect(m, vector.source, fixed.source)
+        connect(m, vector.residual, fixed.residual)
+        connect(m, vector.activation, activations.slices)
+        m.d.comb += vector.taken.eq(drain.activation.banks.any())
 
     def _connect_queues(
         self, m: Module, clear: ResetInserter, sequencer: Sequencer, fetch: Fetch, units: dict[Unit, wiring.Component]
     ) -> dict[Unit, IssueQueue]:
-        m.submodules.tokens = clear(tokens := TokenCounters())
+        m.submodules.tokens = clear(tokens := TokenCounters(units_of(self._accelerator)))
         queues: dict[Unit, IssueQueue] = {}
-        for unit in TOKEN_UNITS:
+        for unit, component in units.items():
             queue = IssueQueue(
                 depth=self._accelerator.queue_depth,
                 in_flight=self._in_flight(unit),
                 bits=queued_bits(unit, self._accelerator),
+                own=unit if unit is Unit.VECTOR else None,
             )
             m.submodules[f"{unit.name.lower()}_queue"] = clear(queue)
-            connect(m, queue.unit, units[unit].issue)
+            connect(m, queue.unit, component.issue)
             m.d.comb += [
                 queue.push.eq(sequencer.push[unit]),
                 queue.instruction.eq(fetch.instruction),
                 queue.hold.eq(sequencer.hold),
-                queue.retire.eq(units[unit].retire),
+                queue.retire.eq(component.retire),
                 sequencer.space[unit].eq(queue.space),
-                sequencer.retire[unit].eq(units[unit].retire),
+                sequencer.retire[unit].eq(component.retire),
                 queue.tokens.eq(tokens.available[unit]),
                 tokens.taken[unit].eq(queue.taken),
                 tokens.given[unit].eq(queue.given),
@@ -241,14 +277,16 @@ class Machine(wiring.Component):
         ]
         if not self._accelerator.counters:
             return
-        m.submodules.counters = counters = StateCounters()
-        load, array, drain, store = (units[unit] for unit in TOKEN_UNITS)
+        m.submodules.counters = counters = StateCounters((*units, Unit.SEQUENCER))
+        load, array, drain, store = (units[unit] for unit in (Unit.LOAD, Unit.ARRAY, Unit.DRAIN, Unit.STORE))
         busy_and_wait = {
             Unit.LOAD: (load.words.valid, load.pending),
             Unit.ARRAY: (array.entering, array.stopped),
             Unit.DRAIN: (drain.drain.take, drain.active),
             Unit.STORE: (store.words.valid, store.pending),
         }
+        if Unit.VECTOR in units:
+            busy_and_wait[Unit.VECTOR] = (units[Unit.VECTOR].entering, units[Unit.VECTOR].stopped)
         for unit, (busy, wait) in busy_and_wait.items():
             m.d.comb += counters.states[unit].eq(Cat(busy, wait, queues[unit].lacks_token, queues[unit].unit.issued))
         m.d.comb += [
@@ -264,6 +302,9 @@ class Machine(wiring.Component):
     ) -> None:
         records = []
         for unit in TOKEN_UNITS:
+            if unit not in units:
+                records.append(Signal(TraceRecord()))
+                continue
             trace = UnitTrace(in_flight=self._in_flight(unit) + 2)
             m.submodules[f"{unit.name.lower()}_trace"] = clear(trace)
             connect(m, units[unit].words, trace.words)

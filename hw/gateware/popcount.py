@@ -22,6 +22,14 @@ def fold32(m: Module, value: ValueLike) -> Value:
     return pieces[0]
 
 
+def balanced_sum(terms: list[Value]) -> Value:
+    """Return the sum of the terms, by a balanced tree of adders."""
+    while len(terms) > 1:
+        pairs: list[Value] = [left + right for left, right in zip(terms[::2], terms[1::2], strict=False)]
+        terms = pairs + terms[len(pairs) * 2 :]
+    return terms[0]
+
+
 def register_levels(width: int, registers: int) -> set[int]:
     """Return after which levels registers stand: level 0 is the product, level i the i-th adder level."""
     levels = (width - 1).bit_length()

@@ -7,11 +7,12 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.gateware.interfaces import ADDRESS_BITS
+from hw.isa import STATE_NAMES, Unit
 
 ID_VALUE = 0x54424254
 ID, CONTROL, STATUS, PROGRAM, LENGTH, CYCLES, RETIRED, WATCHDOG = range(0, 32, 4)
 COUNTERS = 0x40
-COUNTER_COUNT = 25
+COUNTER_COUNT = len(Unit) * len(STATE_NAMES)
 PATIENCE = 1 << 24
 BUS_ADDRESS_BITS = 8
 

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.gateware.delayed import delayed
+from hw.gateware.popcount import balanced_sum
 from hw.gateware.row_root import SQUARES_BITS, TOTAL_BITS
 
 #: Cycles from the last slice of a row to its sums.
 LATENCY = 3
-
-
-def balanced_sum(terms: list[Value]) -> Value:
-    """Return the sum of the terms, by a balanced tree of adders."""
-    while len(terms) > 1:
-        pairs: list[Value] = [left + right for left, right in zip(terms[::2], terms[1::2], strict=False)]
-        terms = pairs + terms[len(pairs) * 2 :]
-    return terms[0]
 
 
 class RowSums(wiring.Component):

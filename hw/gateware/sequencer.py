@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Const, Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch import Accelerator
 from hw.gateware.interfaces import INSTRUCTION_BITS, TOKEN_UNIT_COUNT, instruction_layout
-from hw.isa import FIELDS, UNIT_OF, Destination, Opcode, Unit
+from hw.gateware.popcount import balanced_sum
+from hw.isa import FIELDS, UNIT_OF, Buffer, Destination, Opcode, Unit
 
 
 class ErrorCode(IntEnum):
@@ -100,7 +101,7 @@ class Sequencer(wiring.Component):
                         m.d.comb += self.push[unit].eq(active & legal & self.space[unit])
                         m.d.comb += self.queue_full.eq(active & legal & ~self.space[unit])
         in_flight = Signal(12)
-        retired = sum_bits([self.retire[unit] for unit in range(TOKEN_UNIT_COUNT)])
+        retired = balanced_sum([self.retire[unit] for unit in range(TOKEN_UNIT_COUNT)])
         m.d.comb += [self.take.eq(self.push.any() | self.retire_here), idle.eq(in_flight == 0)]
         m.d.sync += in_flight.eq(in_flight + self.push.any() - retired)
         with m.If(self.running):
@@ -116,6 +117,11 @@ class Sequencer(wiring.Component):
             needs += [] if a.key_lines else [~view["keys"]]
         if code is Opcode.BINARIZE and not a.key_lines:
             needs = [view.destination != Destination.KEY]
+        if code is Opcode.VECTOR:
+            needs = [view.planes <= a.code_bits]
+        if not a.vector_lanes:
+            needs += [Const(0)] if code in (Opcode.SUMS, Opcode.VECTOR) else []
+            needs += [(view.buffer != Buffer.SCALE) & (view.buffer != Buffer.LEVEL)] if code is Opcode.LOAD else []
         return needs
 
     def _run(self, m: Module, halt: Signal) -> None:
@@ -149,13 +155,6 @@ class Sequencer(wiring.Component):
             m.d.sync += [self.running.eq(0), self.done.eq(1), self.hold.eq(1)]
             with m.If(self.error == ErrorCode.NONE):
                 m.d.sync += self.error.eq(ErrorCode.WATCHDOG)
-
-
-def sum_bits(bits: list[Value]) -> Value:
-    """Return the number of ones among a few bits, as a balanced tree."""
-    while len(bits) > 1:
-        bits = [left + right for left, right in zip(bits[::2], bits[1::2], strict=True)]
-    return bits[0]
 
 
 def _all(conditions: list[Value]) -> Value:

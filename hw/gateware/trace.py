@@ -8,11 +8,11 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from hw.gateware.interfaces import Words
-from hw.isa import STATE_NAMES
+from hw.isa import STATE_NAMES, Unit
 
 CRC_POLYNOMIAL = 0xEDB88320
 CRC_START = 0xFFFFFFFF
-UNIT_COUNT = 5
+UNIT_COUNT = len(Unit)
 
 
 def crc32_step(state: Value, word: Value) -> Value:
@@ -31,7 +31,7 @@ def _crc32_of_bit(bit: int) -> int:
 
 
 class TraceRecord(data.StructLayout):
-    """One retired instruction: docs/machine.md, 3.9."""
+    """One retired instruction: docs/machine.md, 3.10."""
 
     def __init__(self) -> None:
         super().__init__({"valid": 1, "issue": 32, "retire": 32, "checksum": 32})
@@ -84,9 +84,13 @@ class UnitTrace(wiring.Component):
 
 
 class StateCounters(wiring.Component):
-    """Count the cycles in each state of each unit. `states` are conditions by priority; the last is 'otherwise'."""
+    """Count the cycles in each state of each of `units`. `states` are conditions by priority; the last is 'otherwise'.
 
-    def __init__(self) -> None:
+    The counts of another unit are 0.
+    """
+
+    def __init__(self, units: tuple[Unit, ...] = tuple(Unit)) -> None:
+        self._units = units
         conditions = data.ArrayLayout(len(STATE_NAMES) - 1, UNIT_COUNT)
         super().__init__(
             {
@@ -101,7 +105,7 @@ class StateCounters(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         values = Signal(data.ArrayLayout(32, UNIT_COUNT * len(STATE_NAMES)))
-        for unit in range(UNIT_COUNT):
+        for unit in self._units:
             first = unit * len(STATE_NAMES)
             none = Value.cast(1)
             for state in range(len(STATE_NAMES)):

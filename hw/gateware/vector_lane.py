@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,8 +12,13 @@ from hw.gateware.row_root import DISTANCE_BITS, FACTOR_BITS, OFFSET_BITS
 #: A step that is in stage 1 in cycle t has its `result` in t + LATENCY, if the lane always advances.
 LATENCY = 5
 
-_FIXED_BITS = 16
+FIXED_BITS = 16
 _NORMALISED_BITS = 18
+
+
+def result_bits(sum_bits: int) -> int:
+    """Return the width of a lane's result: of sums that pass, or of what is normalised."""
+    return max(sum_bits, _NORMALISED_BITS)
 
 
 def round_shift(m: Module, value: Value, shift: Value) -> Signal:
@@ -49,9 +54,9 @@ class VectorLane(wiring.Component):
        bits of `value` are a fixed number (C * x - S) * R of a row, see `RowRoot`;
     2. `distance`: v = sat_18(round_shift(product, distance)) where the step has `normalise`, else v = value;
     3. `scale`, `multiplier`, `addend`: v * multiplier + addend;
-    4. `shift`, `to_code`, `code_bits_log`, `unsigned_set`: y = round_shift(v * multiplier + addend, shift), clamped to
-       16 bits or, with `to_code`, to a code of 2^code_bits_log bits (1, 2, 4 or 8; a signed one of 1 bit is -1 or 0),
-       where the step has `scale`, else y = v;
+    4. `shift`, `limit`, `unsigned_set`: y = round_shift(v * multiplier + addend, shift) where the step has `scale`,
+       clamped to -limit - 1 ... limit or, with `unsigned_set`, to 0 ... limit, else y = v; a limit is 2^k - 1, with a k
+       of 15 for fixed numbers, b - 1 for signed and b for unsigned codes of b bits;
     5. `add`, `residual`: sat_16(y + residual) where `add`, else y.
 
     The result of a step that is in stage 1 in cycle t is on `result` LATENCY cycles with `advance` later, until the
@@ -59,11 +64,11 @@ class VectorLane(wiring.Component):
     """
 
     def __init__(self, sum_bits: int) -> None:
-        self._width = width = max(sum_bits, _NORMALISED_BITS)
+        self._width = width = result_bits(sum_bits)
         super().__init__(
             {
                 "advance": In(1),
-                "value": In(signed(max(sum_bits, _FIXED_BITS))),
+                "value": In(signed(max(sum_bits, FIXED_BITS))),
                 "normalise": In(1),
                 "factor": In(FACTOR_BITS),
                 "offset": In(signed(OFFSET_BITS)),
@@ -72,11 +77,10 @@ class VectorLane(wiring.Component):
                 "multiplier": In(signed(16)),
                 "addend": In(signed(32)),
                 "shift": In(5),
-                "to_code": In(1),
-                "code_bits_log": In(2),
+                "limit": In(FIXED_BITS - 1),
                 "unsigned_set": In(1),
                 "add": In(1),
-                "residual": In(signed(_FIXED_BITS)),
+                "residual": In(signed(FIXED_BITS)),
                 "result": Out(signed(width)),
             }
         )
@@ -85,7 +89,7 @@ class VectorLane(wiring.Component):
         m = Module()
         given = self._held(m, self.value, "given")
         normalised = self._held(m, self.normalise, "normalised")
-        product = self._held(m, self.value[:_FIXED_BITS].as_signed() * self.factor - self.offset, "product")
+        product = self._held(m, self.value[:FIXED_BITS].as_signed() * self.factor - self.offset, "product")
 
         g = saturate(m, round_shift(m, product, self.distance), _NORMALISED_BITS)
         v = self._held(m, Mux(normalised, g, given), "v")
@@ -99,7 +103,7 @@ class VectorLane(wiring.Component):
         clamped = self._clamp(m, round_shift(m, affine, self.shift))
         y = self._held(m, Mux(scaled, clamped, passed), "y")
 
-        added = saturate(m, y + self.residual, _FIXED_BITS)
+        added = saturate(m, y + self.residual, FIXED_BITS)
         m.d.comb += self.result.eq(self._held(m, Mux(self.add, added, y), "added"))
         return m
 
@@ -107,18 +111,12 @@ class VectorLane(wiring.Component):
         return delayed(m, value, name, enable=self.advance)
 
     def _clamp(self, m: Module, value: Signal) -> Value:
-        """Return the value clamped to 16 bits, or to a code: to -2^k (or 0) ... 2^k - 1, of which 2^k - 1 is a mask."""
-        signed_codes = [(1 << (1 << log) - 1) - 1 for log in range(4)]
-        unsigned_codes = [(1 << (1 << log)) - 1 for log in range(4)]
-        code_mask = Array(signed_codes + unsigned_codes)[Cat(self.code_bits_log, self.unsigned_set)]
-        mask = Signal(_FIXED_BITS - 1)
+        """Return the value clamped: to -2^k (or 0) ... 2^k - 1, of which 2^k - 1 is a mask."""
+        mask = self.limit
         magnitude = Signal(len(value) - 1)
         sign = value[-1]
-        below_zero = sign & self.to_code & self.unsigned_set
-        m.d.comb += [
-            mask.eq(Mux(self.to_code, code_mask, (1 << _FIXED_BITS - 1) - 1)),
-            magnitude.eq(value[:-1] ^ sign.replicate(len(value) - 1)),
-        ]
+        below_zero = sign & self.unsigned_set
+        m.d.comb += magnitude.eq(value[:-1] ^ sign.replicate(len(value) - 1))
         outside = (magnitude[: len(mask)] & ~mask).any() | magnitude[len(mask) :].any()
         bound = Cat(mask ^ sign.replicate(len(mask)), sign)
-        return Mux(below_zero, 0, Mux(outside, bound, value[:_FIXED_BITS])).as_signed()
+        return Mux(below_zero, 0, Mux(outside, bound, value[:FIXED_BITS])).as_signed()

@@ -13,6 +13,8 @@ from hw.gateware.array import CORRECTION_MODULE, ELEMENT_MODULE
 from hw.gateware.bank import banks_of
 from hw.gateware.element import ProcessingElement, RowCorrection
 from hw.gateware.machine import CORE_MODULE, MACHINE_MODULE, Core, Machine
+from hw.gateware.vector import LANE_MODULE
+from hw.gateware.vector_lane import VectorLane
 
 MINIMUM_YOSYS = (0, 40)
 ATTRIBUTES = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding")
@@ -29,6 +31,7 @@ def generate(accelerator: Accelerator) -> str:
         MACHINE_MODULE: Machine(accelerator),
         CORRECTION_MODULE: RowCorrection(accelerator),
         ELEMENT_MODULE: ProcessingElement(accelerator),
+        **({LANE_MODULE: VectorLane(accelerator.sum_bits)} if accelerator.vector_lanes else {}),
         **banks_of(accelerator),
     }
     texts = [rtlil.convert(component, name=name, emit_src=False) for name, component in modules.items()]

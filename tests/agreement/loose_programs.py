@@ -6,11 +6,13 @@ Only what is written in one phase and read in another is kept apart by a FENCE; 
 
 from __future__ import annotations
 
+from functools import partial
 from random import Random
 
 from hw.arch import Accelerator
 from hw.isa import Buffer, Destination, Instruction, Opcode, make
 from hw.program import Program, Region
+from tests.agreement.loose_vectors import LooseVectors
 
 SPACE = 1 << 13
 """Bytes of the memory that programs read, and of the memory that they write."""
@@ -27,10 +29,13 @@ class LooseProgram:
         self.readable: dict[str, range] = {}
         self.writable = range(0)
         self.right, self.transpose, self.line_pieces = "weight", 0, 1
+        self.vectors = LooseVectors(accelerator, random)
+        self.sums_are_written = False
+        self.buffers = [b for b in Buffer if accelerator.vector_lanes or b not in (Buffer.SCALE, Buffer.LEVEL)]
 
     def build(self, phases: int) -> Program:
         """Return the program with its memory."""
-        for buffer in Buffer:
+        for buffer in self.buffers:
             self._fill(buffer)
         for _ in range(phases):
             self._add(Opcode.FENCE)
@@ -61,6 +66,8 @@ class LooseProgram:
             Buffer.ACTIVATION: (a.rows, a.activation_lines, a.line_beats),
             Buffer.WEIGHT: (a.columns, a.weight_lines, a.line_beats),
             Buffer.THRESHOLD: (1, a.threshold_lines, a.threshold_line_beats),
+            Buffer.SCALE: (1, a.scale_lines, a.parameter_line_beats),
+            Buffer.LEVEL: (1, a.level_lines, a.parameter_line_beats),
         }[buffer]
 
     def _fill(self, buffer: Buffer) -> None:
@@ -73,7 +80,7 @@ class LooseProgram:
             self._add(Opcode.LOAD, buffer=buffer, address=0, line=first // banks, **shape)
 
     def _load(self) -> None:
-        buffer = self.random.choice(list(Buffer))
+        buffer = self.random.choice(self.buffers)
         banks, lines, line_beats = self._buffer(buffer)
         row_lines = self._number(1, min(lines, 5))
         rows = self._number(1, min(lines // row_lines, 4) * banks)
@@ -106,7 +113,10 @@ class LooseProgram:
     # --- products ------------------------------------------------------------------------------------------------
 
     def _products(self) -> None:
-        """Add products that all write one buffer; of that buffer they read and write different lines."""
+        """Add products that all write one buffer, or sums too, or vectors beside them.
+
+        Of a buffer that is read and written they read and write different lines.
+        """
         a = self.a
         destinations = [Destination.OUTPUT, Destination.ACTIVATION] + [Destination.KEY] * (a.key_lines > 0)
         self.destination = self.random.choice(destinations)
@@ -118,13 +128,29 @@ class LooseProgram:
         self.writable = range(a.output_lines)
         if self.destination is not Destination.OUTPUT:
             name = self.destination.name.lower()
-            lines = len(self.readable[name])
-            cut = self._number(1, lines - 1)
-            parts = [range(cut), range(cut, lines)]
-            self.random.shuffle(parts)
-            self.readable[name], self.writable = parts
-        for _ in range(self._number(1, 4)):
-            self._product()
+            self.readable[name], self.writable = self._cut(self.readable[name])
+        self.sums_are_written = a.vector_lanes > 0 and self.random.random() < 0.4
+        if not a.vector_lanes or self.sums_are_written:
+            todo = [self._product] * self._number(1, 4)
+        else:
+            codes = range(0)
+            if len(self.readable["activation"]) > 1:
+                self.readable["activation"], codes = self._cut(self.readable["activation"])
+            vector = partial(self._vector, codes)
+            todo = [self._product] * self._number(0, 3) + [vector] * self._number(1, 6)
+            self.random.shuffle(todo)
+        for add in todo:
+            add()
+
+    def _cut(self, space: range) -> list[range]:
+        """Return the lines in two parts, either first."""
+        cut = space.start + self._number(1, len(space) - 1)
+        parts = [range(space.start, cut), range(cut, space.stop)]
+        self.random.shuffle(parts)
+        return parts
+
+    def _vector(self, codes: range) -> None:
+        self._add(Opcode.VECTOR, **self.vectors.make(codes))
 
     def _product(self) -> None:
         a = self.a
@@ -135,11 +161,11 @@ class LooseProgram:
         planes = self._planes()
         words = self._number(1, self._most_words(planes))
         rows, groups = self._number(1, 4 * a.rows), self._number(1, min(3, a.threshold_lines))
-        unsigned = planes["unsigned"]
-        pad = 0 if unsigned else self._number(0, a.word_bits - 1)
-        rows, groups = self._room(rows, groups)
+        pad = 0 if planes["unsigned"] else self._number(0, a.word_bits - 1)
+        sums = self.sums_are_written and self.random.random() < 0.6
+        rows, groups = self._room_for_sums(groups) if sums else self._room(rows, groups)
         self._matmul(words, rows, groups, first=1, handover=1, pad=pad, **planes)
-        self._binarize(rows, groups)
+        (self._sums if sums else self._binarize)(rows, groups)
 
     def _planes(self) -> dict[str, int]:
         """Return what a sum is made of: one plane of each operand or several, the first of which may be subtracted."""
@@ -216,6 +242,18 @@ class LooseProgram:
         if self.transpose:
             return min(rows, most * a.rows), groups
         return rows, min(groups, most)
+
+    def _room_for_sums(self, groups: int) -> tuple[int, int]:
+        a = self.a
+        rows = self._number(1, min(a.rows, a.sum_lines * a.drain_rows))
+        return rows, min(groups, a.sum_lines // -(-rows // a.drain_rows) * a.sum_line_groups)
+
+    def _sums(self, rows: int, groups: int) -> None:
+        a, blocks = self.a, -(-rows // self.a.drain_rows)
+        offset = self._number(0, a.sum_lines // blocks * a.sum_line_groups - groups)
+        line, stride = self._places(range(a.sum_lines), -(-(offset + groups) // a.sum_line_groups), blocks)
+        shape = {"rows": rows, "column_groups": groups, "spare": self._number(0, a.columns - 1)}
+        self._add(Opcode.SUMS, output_line=line, output_group=offset, output_stride=stride, **shape)
 
     def _binarize(self, rows: int, groups: int) -> None:
         a = self.a

@@ -21,6 +21,11 @@ LIMITS = [
     ("key_lines", "buffers", 0, 65536, False),
     ("threshold_lines", "buffers", 2, 65536, False),
     ("output_lines", "buffers", 2, 65536, False),
+    ("vector_lanes", "vector", 0, 128, False),
+    ("sum_lines", "vector", 2, 65536, False),
+    ("fixed_lines", "vector", 2, 65536, False),
+    ("scale_lines", "vector", 2, 65536, False),
+    ("level_lines", "vector", 2, 65536, False),
     ("port_bits", "memory", 8, 256, True),
     ("burst_beats", "memory", 1, 256, False),
     ("reads_in_flight", "memory", 1, 64, False),
@@ -148,7 +153,31 @@ class TestKeys:
         assert Accelerator(**(sizes | {"drain_rows": 2}), key_lines=2).drain_rows == 2
 
 
+class TestVector:
+    @pytest.mark.parametrize("wrong", [3, 6, 127])
+    def test_lanes_that_are_no_power_of_two(self, wrong: int) -> None:
+        expected = f"vector.vector_lanes must be 0 (no vector unit) or a power of two, not {wrong}"
+        assert message_of(vector_lanes=wrong) == expected
+
+    @pytest.mark.parametrize("lanes", [0, 1, 2, 64, 128])
+    def test_no_lanes_or_a_power_of_two_of_them(self, lanes: int) -> None:
+        assert Accelerator(vector_lanes=lanes).vector_lanes == lanes
+
+
 class TestDerivedSizes:
+    def test_lines_hold_a_slice(self) -> None:
+        accelerator = Accelerator(columns=2, word_bits=4, port_bits=8, vector_lanes=16, sum_bits=9)
+        assert (accelerator.line_bits, accelerator.line_groups, accelerator.line_slices) == (16, 8, 1)
+        assert (accelerator.output_line_bits, accelerator.output_line_groups) == (8, 4)
+        assert (accelerator.sum_line_sums, accelerator.sum_line_groups) == (16, 8)
+        assert (accelerator.parameter_line_bits, accelerator.parameter_line_beats) == (1024, 128)
+
+    def test_a_line_of_sums_holds_a_column_group_and_a_slice(self) -> None:
+        accelerator = Accelerator(columns=8, word_bits=4, port_bits=256, vector_lanes=2)
+        assert (accelerator.line_bits, accelerator.line_slices) == (256, 128)
+        assert (accelerator.sum_line_sums, accelerator.sum_line_groups) == (8, 1)
+        assert (accelerator.parameter_line_bits, accelerator.parameter_line_beats) == (256, 1)
+
     def test_lines_hold_a_column_group(self) -> None:
         accelerator = Accelerator(rows=64, columns=32, word_bits=4, port_bits=8)
         assert (accelerator.line_bits, accelerator.line_beats, accelerator.line_words) == (32, 4, 8)
@@ -203,7 +232,7 @@ class TestIdentity:
         assert value["implementation"]["counters"] is True
 
     def test_digest_depends_on_every_field(self) -> None:
-        base = Accelerator(rows=8, pipeline=2, sum_bits=15, key_lines=2)
+        base = Accelerator(rows=8, pipeline=2, sum_bits=15, key_lines=2, vector_lanes=4)
         changed = [base.replace(**{name: getattr(base, name) * 2}) for name, *_ in LIMITS]
         changed += [base.replace(name="other"), base.replace(counters=False)]
         digests = {accelerator.digest for accelerator in [base, *changed]}

@@ -14,7 +14,7 @@ from hw.files import FileError
 Refused = Callable[..., str]
 HEAD = "format: tallybert-accelerator-1\nname: x\n"
 ARRAY_KEYS = "rows, columns, word_bits, pipeline, sum_bits, drain_rows, code_bits"
-TOP_KEYS = "format, name, array, buffers, memory, queues, implementation"
+TOP_KEYS = "format, name, array, buffers, vector, memory, queues, implementation"
 ROWS = "array.rows: must be an integer from 1 to 64, not"
 COLUMNS = "array.columns: must be a power of two from 1 to 64, not"
 COUNTERS = "implementation.counters: must be true or false, not"
@@ -90,6 +90,10 @@ WRONG_FILES = {
     "a key buffer of one line": (
         HEAD + "buffers:\n  key_lines: 1\n",
         ":4: buffers.key_lines: must be 0 (no key buffer) or at least 2, not 1",
+    ),
+    "lanes that are no power of two": (
+        HEAD + "vector:\n  vector_lanes: 12\n",
+        ":4: vector.vector_lanes: must be 0 (no vector unit) or a power of two, not 12",
     ),
     "relation of a key left out": (
         HEAD + "array:\n  word_bits: 128\n  sum_bits: 8\n",
@@ -250,7 +254,7 @@ class TestReading:
 
     def test_every_accelerator_can_be_written_and_read(self, path: Path) -> None:
         changed = Accelerator(name="y", rows=8, columns=16, port_bits=64, clock_mhz=77, counters=False)
-        changed = changed.replace(code_bits=4, key_lines=32)
+        changed = changed.replace(code_bits=4, key_lines=32, vector_lanes=2, sum_lines=7)
         for accelerator in (Accelerator(name="x"), changed, *map(load_accelerator, presets())):
             lines = []
             for key, value in accelerator.to_dict().items():
@@ -284,16 +288,27 @@ class TestPresets:
         """The budgets in the comments, from the shapes: blocks of an iCE40 HX8K, an ECP5-85F and a ZCU102."""
         nano, edge, big = map(load_accelerator, presets())
         assert blocks(nano, 16, 256) == [4, 8, 4, 4]
-        assert blocks(edge, 36, 512) == [16, 16, 4, 16]
-        assert blocks(big, 64, 512) == [128, 256, 8, 128]
+        assert blocks(edge, 36, 512) == [16, 16, 4, 16, 16, 16, 32, 8, 8]
+        assert blocks(big, 64, 512) == [128, 256, 8, 128, 64, 32, 128, 32, 32]
+        assert (sum(blocks(edge, 36, 512)), sum(blocks(big, 64, 512))) == (132, 808)
 
 
 def blocks(accelerator: Accelerator, width: int, depth: int) -> list[int]:
-    """Return the block RAMs of activation, weight, threshold and output buffer."""
+    """Return the block RAMs of activation, weight, threshold, output, key, sums, fixed, scale and level buffer."""
     shapes = [
         (accelerator.rows, accelerator.line_bits, accelerator.activation_lines),
         (accelerator.columns, accelerator.line_bits, accelerator.weight_lines),
         (1, accelerator.threshold_line_bits, accelerator.threshold_lines),
         (accelerator.rows, accelerator.output_line_bits, accelerator.output_lines),
     ]
+    if accelerator.key_lines:
+        shapes.append((accelerator.columns, accelerator.line_bits, accelerator.key_lines))
+    if accelerator.vector_lanes:
+        sum_bits = accelerator.sum_line_sums * accelerator.sum_bits
+        shapes += [
+            (accelerator.drain_rows, sum_bits, accelerator.sum_lines),
+            (2, accelerator.vector_lanes * 16, accelerator.fixed_lines),
+            (1, accelerator.parameter_line_bits, accelerator.scale_lines),
+            (1, accelerator.parameter_line_bits, accelerator.level_lines),
+        ]
     return [banks * -(-bits // width) * -(-lines // depth) for banks, bits, lines in shapes]

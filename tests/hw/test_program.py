@@ -25,8 +25,9 @@ REGIONS = (
     Region("output", 32, 32, "write"),
     Region("program", ADDRESS, 96, "program"),
 )
-OPCODES = "1 (LOAD), 2 (MATMUL), 3 (BINARIZE), 4 (STORE), 5 (FENCE), 6 (HALT)"
-ACCELERATOR_KEYS = "format, name, array, buffers, memory, queues, implementation"
+OTHERS = "array+drain+store+vector"
+OPCODES = "1 (LOAD), 2 (MATMUL), 3 (BINARIZE), 4 (STORE), 5 (FENCE), 6 (HALT), 7 (SUMS), 8 (VECTOR)"
+ACCELERATOR_KEYS = "format, name, array, buffers, vector, memory, queues, implementation"
 KEYS = "format, accelerator, address, length, regions, image"
 
 
@@ -283,7 +284,7 @@ class TestWrongFolders:
         ("offset", "value", "problem"),
         [
             (ADDRESS, 9, "instruction 0 at 0x40: opcode must be one of"),
-            (ADDRESS + 1, 1, "instruction 0 at 0x40: LOAD.wait must name only array+drain+store, not the mask 1"),
+            (ADDRESS + 1, 1, f"instruction 0 at 0x40: LOAD.wait must name only {OTHERS}, not the mask 1"),
             (ADDRESS + 12, 0, "instruction 0 at 0x40: LOAD.segments must be an integer from 1 to 65535, not 0"),
             (ADDRESS + 31, 1, "instruction 0 at 0x40: LOAD must have its unused bits at 0, not "),
             (ADDRESS + 64, 0, "instruction 2 at 0x80: opcode must be one of"),

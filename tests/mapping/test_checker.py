@@ -20,7 +20,7 @@ from sim.machine import execute
 from sim.timing import simulate
 from tests.mapping.broken import SMALL, Edit, broken, edit_operand, find, good, put
 from tests.mapping.cases import changed, layer_and_activations, profile, with_operands
-from tests.sim.programs import FENCE, HALT
+from tests.sim.programs import FENCE, HALT, sums, vector
 
 
 def test_the_good_program_is_good() -> None:
@@ -41,6 +41,7 @@ OPERANDS = [
     (edit_operand(Opcode.LOAD, where={"buffer": 0}, line=6), "last activation line must be at most 7, not 8"),
     (edit_operand(Opcode.LOAD, where={"buffer": 2}, line=4), "last threshold line must be at most 3, not 5"),
     (edit_operand(Opcode.LOAD, buffer=3), "buffer must be activation (0), weight (1) or threshold (2), not 3"),
+    (edit_operand(Opcode.LOAD, buffer=4), "buffer must be activation (0), weight (1) or threshold (2), not 4"),
     (edit_operand(Opcode.STORE, line=3), "last output line must be at most 3, not 4"),
     (edit_operand(Opcode.STORE, segments=2, segment_beats=1, stride=0), "stride must be at least the 1 bytes of a"),
     (edit_operand(Opcode.MATMUL, activation_line=6), "last activation line must be at most 7, not 8"),
@@ -62,7 +63,7 @@ OPERANDS = [
     (edit_operand(Opcode.BINARIZE, column_groups=1), "column_groups must be 2 as in MATMUL "),
     (edit_operand(Opcode.MATMUL, words=0), "MATMUL.words must be an integer from 1 to 65535, not 0"),
     (edit_operand(Opcode.STORE, row_beats=0), "STORE.row_beats must be an integer from 1 to 65535, not 0"),
-    (edit_operand(Opcode.LOAD, signal=1), "LOAD.signal must name only array+drain+store, not the mask 1"),
+    (edit_operand(Opcode.LOAD, signal=1), "LOAD.signal must name only array+drain+store+vector, not the mask 1"),
 ]
 
 
@@ -71,6 +72,13 @@ def test_operands(edit: Edit, message: str) -> None:
     found = broken(edit)
     assert message in found
     assert " instruction " in found
+
+
+@pytest.mark.parametrize("instruction", [sums(), vector()])
+def test_a_layer_has_neither_sums_nor_vector(instruction: Instruction) -> None:
+    name = instruction.opcode.name
+    found = broken(lambda instructions: instructions.insert(0, instruction))
+    assert found.endswith(f": opcode must be other than SUMS and VECTOR in the program of a layer, not {name}")
 
 
 def test_a_field_that_is_too_wide_is_refused_even_if_it_encodes() -> None:

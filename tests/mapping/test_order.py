@@ -7,7 +7,7 @@ import random
 import pytest
 
 from hw.arch import Accelerator
-from hw.isa import Buffer, Instruction, Opcode
+from hw.isa import Buffer, Instruction, Opcode, Unit
 from hw.program import Program, Region
 from mapping.builder import Access, Builder
 from mapping.candidates import candidates
@@ -15,9 +15,10 @@ from mapping.checker import check
 from mapping.errors import CheckError
 from mapping.geometry import Geometry
 from mapping.mapper import map_layer
+from mapping.order import Order
 from sim.timing import simulate
 from tests.mapping.cases import accelerator, changed, layer_and_activations, operands, profile, tokens, without_token
-from tests.sim.programs import ARRAY, DRAIN, HALT, LOAD, binarize, load, matmul, store
+from tests.sim.programs import ARRAY, DRAIN, HALT, LOAD, VECTOR, binarize, load, matmul, store, vector
 
 SMALL = Accelerator(rows=2, columns=2, word_bits=8, port_bits=8, output_lines=4, queue_depth=4)
 
@@ -135,6 +136,19 @@ def test_sums_must_be_continued_and_handed_over() -> None:
     assert "unsigned must be 0 as in the MATMUL it continues, not 1" in refusal(other)
     wide = [*loads(), *[matmul(first=int(n == 0), wait=LOAD * (n == 0)) for n in range(16)], HALT]
     assert "inputs of a sum must be at most 126, not 128" in refusal(wide, SMALL.replace(sum_bits=8))
+
+
+def test_the_own_bit_of_a_vector_is_no_token() -> None:
+    # What the LOAD has done is known to instruction 2 with what instruction 1 has done, and to all behind it.
+    made = [load(signal=VECTOR), vector(wait=LOAD), vector(wait=VECTOR), vector(), HALT]
+    order = Order(made, {}, 4)
+    assert [clock[Unit.VECTOR] for clock in order.issued] == [-1, -1, 1, 1, 3]
+    assert [clock[Unit.LOAD] for clock in order.issued] == [-1, 0, 0, 0, 0]
+
+
+def test_a_signal_to_vector_must_have_a_wait() -> None:
+    with pytest.raises(CheckError, match="signal to VECTOR must have a wait, not be number 1 of 0"):
+        Order([load(signal=VECTOR), vector(wait=VECTOR), HALT], {}, 4)
 
 
 def memory_chain() -> list[Instruction]:

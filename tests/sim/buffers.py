@@ -43,3 +43,69 @@ def bits_of(machine: Machine, name: str) -> np.ndarray:
 def plane(codes: np.ndarray, planes: int, u: int) -> np.ndarray:
     """Return bit plane u of codes of so many bits, that of the highest bit first."""
     return (codes.astype(np.int64) >> (planes - 1 - u) & 1).astype(np.uint8)
+
+
+def fill_scales(machine: Machine, multipliers: np.ndarray, addends: np.ndarray, line: int = 0) -> None:
+    """Put the multiplier and the addend of each channel into lines of scales from a line on; the rest is ones."""
+    entries = [int(m) & 0xFFFF | (int(a) & 0xFFFFFFFF) << 16 for m, a in zip(multipliers, addends, strict=True)]
+    _fill_entries(machine, "scale", entries, line)
+
+
+def fill_levels(machine: Machine, thresholds: np.ndarray, polarity: np.ndarray, line: int = 0) -> None:
+    """Put thresholds and polarities, both [set, channel], into lines of levels from a line on; the rest is ones."""
+    entries = [0] * thresholds.shape[1]
+    for s, (row, turned) in enumerate(zip(thresholds, polarity, strict=True)):
+        for c in range(len(entries)):
+            entries[c] |= (int(row[c]) & 0x1FFFF | int(turned[c]) << 17) << 18 * s
+    _fill_entries(machine, "level", entries, line)
+
+
+def _fill_entries(machine: Machine, name: str, entries: list[int], line: int) -> None:
+    lanes, buffer = machine.accelerator.vector_lanes, machine.buffers[name][0]
+    for first in range(0, len(entries), lanes):
+        part = b"".join(entry.to_bytes(8, "little") for entry in entries[first : first + lanes])
+        buffer[line + first // lanes] = 0xFF
+        buffer[line + first // lanes, : len(part)] = np.frombuffer(part, np.uint8)
+
+
+def fill_fixed(machine: Machine, rows: np.ndarray, line: int = 0) -> None:
+    """Put rows of numbers into the fixed buffer from a line on; lanes that are not valid get 99."""
+    lanes = machine.accelerator.vector_lanes
+    for row in rows:
+        for first in range(0, len(row), lanes):
+            part = row[first : first + lanes]
+            machine.vector.fixed[line] = 99
+            machine.vector.fixed[line, : len(part)] = part
+            line += 1
+
+
+def fixed_rows(machine: Machine, rows: int, channels: int, line: int = 0) -> np.ndarray:
+    """Return rows of the fixed buffer from a line on; lanes that are not valid must be 0."""
+    lanes = machine.accelerator.vector_lanes
+    slices = -(-channels // lanes)
+    found = machine.vector.fixed[line : line + rows * slices].reshape(rows, slices * lanes)
+    assert not found[:, channels:].any()
+    return found[:, :channels]
+
+
+def fill_sums(machine: Machine, rows: np.ndarray, line: int = 0) -> None:
+    """Put rows of sums into the sums buffer from a line on; what is behind a row in its last line gets 77."""
+    banks, _, line_sums = machine.vector.sums.shape
+    for r, row in enumerate(rows):
+        for first in range(0, len(row), line_sums):
+            part = row[first : first + line_sums]
+            place = line + r // banks * -(-len(row) // line_sums) + first // line_sums
+            machine.vector.sums[r % banks, place] = 77
+            machine.vector.sums[r % banks, place, : len(part)] = part
+
+
+def code_rows(machine: Machine, rows: int, channels: int, line: int, group: int = 0) -> np.ndarray:
+    """Return the bits of rows that a VECTOR has put into the activation buffer from a slice of a line on.
+
+    What is behind them in their last line, and in lanes that are not valid, must be 0.
+    """
+    start = group * machine.accelerator.vector_lanes
+    bits = bits_of(machine, "activation")[:rows, line:].reshape(rows, -1)
+    end = start + channels
+    assert not bits[:, end : -(-end // machine.accelerator.line_bits) * machine.accelerator.line_bits].any()
+    return bits[:, start:end]

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from hw.arch import Accelerator
-from hw.isa import TOKEN_UNITS, Instruction, Opcode, Unit, make
+from hw.isa import TOKEN_UNITS, Instruction, Opcode, Source, Unit, make
 from hw.program import Program, Region
 
-LOAD, ARRAY, DRAIN, STORE = 1, 2, 4, 8
+LOAD, ARRAY, DRAIN, STORE, VECTOR = 1, 2, 4, 8, 16
 """Bits of the token masks."""
 
 _TRANSFER = {"address": 0, "line": 0, "row_beats": 1, "segments": 1, "segment_beats": 1, "stride": 0}
@@ -18,6 +18,8 @@ _MATMUL = {"unsigned": 0, "first": 1, "handover": 0, "activation_line": 0, "weig
 _MATMUL |= {"rows": 1, "column_groups": 1, "activation_stride": 0, "weight_stride": 0}
 _BINARIZE = {"threshold_line": 0, "output_line": 0, "output_group": 0, "output_stride": 0}
 _BINARIZE |= {"rows": 1, "column_groups": 1}
+_SUMS = {"output_line": 0, "output_group": 0, "output_stride": 0, "rows": 1, "column_groups": 1}
+_VECTOR = {"source": Source.FIXED, "source_line": 0, "channels": 1, "rows": 1}
 
 FENCE = make(Opcode.FENCE)
 HALT = make(Opcode.HALT)
@@ -41,6 +43,16 @@ def matmul(**changes: int) -> Instruction:
 def binarize(**changes: int) -> Instruction:
     """Return a BINARIZE of one row and one column group, or as changed."""
     return make(Opcode.BINARIZE, **(_BINARIZE | changes))
+
+
+def sums(**changes: int) -> Instruction:
+    """Return a SUMS of one row and one column group, or as changed."""
+    return make(Opcode.SUMS, **(_SUMS | changes))
+
+
+def vector(**changes: int) -> Instruction:
+    """Return a VECTOR that reads one channel of one row of the fixed buffer and writes nothing, or as changed."""
+    return make(Opcode.VECTOR, **(_VECTOR | changes))
 
 
 def program(accelerator: Accelerator, instructions: Sequence[Instruction], data: bytes = b"") -> Program:
@@ -74,7 +86,7 @@ class RandomProgram:
         return int(self.random.integers(1, high + 1))
 
     def _some(self) -> list[Instruction]:
-        kind = self.random.integers(0, 10)
+        kind = self.random.integers(0, 14 if self.accelerator.vector_lanes else 10)
         if kind < 3:
             return [load(buffer=int(self.random.integers(0, 3)), **self._transfer(), **self._tokens(Unit.LOAD))]
         if kind < 5:
@@ -85,10 +97,25 @@ class RandomProgram:
             return [matmul(words=self._number(5), rows=rows, **planes, **self._tokens(Unit.ARRAY))]
         if kind == 6:
             return [FENCE]
+        if kind < 10:
+            return self._drained()
+        return [self._vector()]
+
+    def _drained(self) -> list[Instruction]:
         shape = {"rows": self._number(3 * self.accelerator.rows), "column_groups": self._number(3)}
         waits = self._wait(Unit.DRAIN)
         first = matmul(words=self._number(6), handover=1, **shape, **self._tokens(Unit.ARRAY))
-        return [first, binarize(**shape, wait=waits, signal=self._signal(Unit.DRAIN))]
+        last = {"wait": waits, "signal": self._signal(Unit.DRAIN), **shape}
+        destination = int(self.random.integers(0, 4 if self.accelerator.vector_lanes else 2))
+        return [first, sums(**last) if destination > 1 else binarize(destination=destination, **last)]
+
+    def _vector(self) -> Instruction:
+        some = {name: int(self.random.integers(0, 2)) for name in ("source", "statistics")}
+        some |= {"sets": int(self.random.integers(0, 4)), "planes": self._number(2)}
+        tokens = self._tokens(Unit.VECTOR)
+        tokens["wait"] |= VECTOR * int(self.random.integers(0, 2))
+        channels, rows = self._number(4 * self.accelerator.vector_lanes), self._number(self.accelerator.rows)
+        return vector(channels=channels, rows=rows, **some, **tokens)
 
     def _transfer(self) -> dict[str, int]:
         beat = self.accelerator.beat_bytes
@@ -128,6 +155,7 @@ def random_accelerator(random: np.random.Generator) -> Accelerator:
         word_bits=word_bits,
         pipeline=choose(*range(word_bits.bit_length())),
         drain_rows=choose(*range(1, rows + 1)),
+        vector_lanes=choose(0, 1, 2, 8),
         port_bits=choose(8, 32, 256),
         burst_beats=choose(1, 3, 16, 256),
         reads_in_flight=choose(1, 2, 4),

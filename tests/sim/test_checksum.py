@@ -1,4 +1,4 @@
-"""Folds and checksums against section 3.9 of docs/machine.md, evaluated with integers of any size."""
+"""Folds and checksums against section 3.10 of docs/machine.md, evaluated with integers of any size."""
 
 from __future__ import annotations
 

@@ -232,7 +232,7 @@ def test_binarize_must_follow_its_matmul() -> None:
         "rows and column_groups must be those of the MATMUL, (2, 1), not (1, 1)"
     )
     assert message(matmul(handover=1), matmul()) == (
-        "MATMUL with handover must be followed by its BINARIZE, not by another MATMUL"
+        "MATMUL with handover must be followed by its BINARIZE or SUMS, not by another MATMUL"
     )
 
 
@@ -240,7 +240,7 @@ def test_binarize_must_come_before_halt() -> None:
     with pytest.raises(MachineError) as caught:
         execute(program(SMALL, [matmul(handover=1), HALT]))
     assert str(caught.value) == (
-        "instruction 1 (halt): MATMUL with handover must be followed by its BINARIZE, not by HALT"
+        "instruction 1 (halt): MATMUL with handover must be followed by its BINARIZE or SUMS, not by HALT"
     )
 
 

@@ -11,6 +11,7 @@ from sim import state, timing
 from sim.memory import MemoryProfile
 from sim.timing import simulate
 from tests.sim.programs import RandomProgram, random_accelerator
+from tests.sim.test_timing import check_states
 
 PROFILES = [
     MemoryProfile(latency=1, write_latency=1),
@@ -37,7 +38,9 @@ def work(accelerator: Accelerator, instruction: Instruction) -> int:
         case Opcode.MATMUL:
             planes = i.activation_planes * i.weight_planes
             return i.words * planes * -(-i.rows // accelerator.rows) * i.column_groups
-        case Opcode.BINARIZE:
+        case Opcode.VECTOR:
+            return i.rows * -(-i.channels // accelerator.vector_lanes) * i.planes
+        case Opcode.BINARIZE | Opcode.SUMS:
             full, rest = divmod(i.rows, accelerator.rows)
             groups = full * -(-accelerator.rows // accelerator.drain_rows) + -(-rest // accelerator.drain_rows)
             return groups * i.column_groups
@@ -50,7 +53,7 @@ def work(accelerator: Accelerator, instruction: Instruction) -> int:
 def test_invariants(seed: int, profile: MemoryProfile) -> None:
     accelerator, instructions = random_case(seed)
     result = simulate(accelerator, instructions, profile)
-    assert result.states.sum(axis=1).tolist() == [result.cycles] * 5
+    check_states(accelerator, result)
     assert result.cycles == result.retire[-1] + 1
     busy = [sum(work(accelerator, i) for i in instructions if i.unit == unit) for unit in TOKEN_UNITS]
     assert result.states[:, BUSY_COLUMN].tolist() == [*busy, len(instructions)]

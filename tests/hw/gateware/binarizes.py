@@ -1,4 +1,4 @@
-"""BINARIZEs: the groups that they take, and the bits that they write, in the words of docs/machine.md, section 2."""
+"""BINARIZEs and SUMSs: the groups that they take, and what they write, in the words of docs/machine.md, section 2."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ from hw.isa import Destination
 from tests.hw.gateware.clockwork import fold
 
 Operands = dict[str, int]
-#: A bank, its line, where in the line, and the bits that go there; what stands above them in the line is cleared.
+#: A bank, its line, where in the line, and the bits that go there; what stands above them in the line is cleared, but
+#: for the sums buffer.
 Write = tuple[int, int, int, int]
+
+#: What the drain unit writes: a buffer that a BINARIZE names, or the sums buffer.
+Port = Destination | str
 
 
 @dataclass
@@ -29,9 +33,10 @@ class Group:
     threshold_line: int
     release: int
     end: int
-    destination: Destination
+    destination: Port
     bits: list[int] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
+    word: int = 0
 
 
 def threshold_of(a: Accelerator, random: Random) -> int:
@@ -93,7 +98,27 @@ def group_of(a: Accelerator, binarize: Operands, place: tuple[int, int, int, int
         fires = [2 * s - corrections[index] >= t for s, t in zip(sums[index], thresholds, strict=True)]
         word = sum((fire ^ polarity) << c for c, (fire, polarity) in enumerate(zip(fires, polarities, strict=True)))
         group.bits.append(word % (1 << valid_columns) if start + index < valid else 0)
+    group.word = sum(bits << a.columns * index for index, bits in enumerate(group.bits))
     return group
+
+
+def sums_of(a: Accelerator, sums: Operands, random: Random) -> Iterator[Group]:
+    """Make the groups of a SUMS."""
+    for n in range(sums["column_groups"]):
+        spare = sums["spare"] if n == sums["column_groups"] - 1 else 0
+        for start in range(0, sums["rows"], a.drain_rows):
+            place = (0, n, start, sums["rows"])
+            group = group_of(a, sums | {"threshold_line": 0, "shared": 0, "destination": 0}, place, random)
+            offset, position = divmod(sums["output_group"] + n, a.sum_line_groups)
+            line = sums["output_line"] + start // a.drain_rows * sums["output_stride"] + offset
+            group.destination, group.word = "sums", 0
+            for r in range(start, min(sums["rows"], start + a.drain_rows)):
+                index = r - start
+                totals = [2 * count - group.corrections[index] for count in group.sums[index]][: a.columns - spare]
+                row = sum(total % (1 << a.sum_bits) << a.sum_bits * c for c, total in enumerate(totals))
+                group.writes.append((r % a.drain_rows, line % 65536, position * a.columns, row))
+                group.word |= row << a.columns * a.sum_bits * index
+            yield group
 
 
 def row_writes(
@@ -132,12 +157,11 @@ def shown_by_drain(a: Accelerator, group: Group | None, random: Random) -> int:
     return rows
 
 
-def words_of(a: Accelerator, group: Group | None) -> Operands:
+def words_of(group: Group | None) -> Operands:
     """Return the words of a group that the unit took two cycles ago."""
     if group is None:
         return {"words.valid": 0, "words.end": 0}
-    data = sum(bits << a.columns * index for index, bits in enumerate(group.bits))
-    return {"words.valid": 1, "words.end": group.end, "words.fold": fold(data)}
+    return {"words.valid": 1, "words.end": group.end, "words.fold": fold(group.word)}
 
 
 def pieces(ctx: Any, value: Any, width: int, count: int) -> list[int]:
@@ -145,20 +169,35 @@ def pieces(ctx: Any, value: Any, width: int, count: int) -> list[int]:
     return [number >> width * index & (1 << width) - 1 for index in range(count)]
 
 
-def written(ctx: Any, dut: DrainUnit, a: Accelerator) -> dict[Destination, list[Write]]:
+def written(ctx: Any, dut: DrainUnit, a: Accelerator) -> dict[Port, list[Write]]:
     """Return what the unit writes in this cycle, from its ports."""
-    ports = {Destination.OUTPUT: dut.output, Destination.ACTIVATION: dut.activation}
+    ports: dict[Port, Any] = {Destination.OUTPUT: dut.output, Destination.ACTIVATION: dut.activation}
     ports |= {Destination.KEY: dut.key.groups} if a.key_lines else {}
-    result: dict[Destination, list[Write]] = {destination: [] for destination in ports}
+    ports |= {"sums": dut.sums} if a.vector_lanes else {}
+    result: dict[Port, list[Write]] = {destination: [] for destination in ports}
     for destination, port in ports.items():
         line, position, banks = ctx.get(port.line), ctx.get(port.position), ctx.get(port.banks)
-        rows, width = pieces(ctx, port.data, a.columns, a.drain_rows), a.columns
+        sum_bits = a.sum_bits if destination == "sums" else 1
+        rows, width = pieces(ctx, port.data, a.columns * sum_bits, a.drain_rows), a.columns
         if destination is Destination.KEY and ctx.get(dut.key.transposed):
             rows, width = pieces(ctx, dut.key.tile, a.rows, a.columns), a.rows
         for bank in range(banks.bit_length()):
             if banks >> bank & 1:
                 result[destination].append((bank, line, position * width, rows[bank % len(rows)]))
     return result
+
+
+def random_sums(a: Accelerator, random: Random) -> Operands:
+    """Return a SUMS: one row tile."""
+    far = random.choice([0, 1, 65535, random.randrange(65536)])
+    return {
+        "output_line": random.choice([far, random.randrange(64)]),
+        "output_group": random.choice([0, 1, a.sum_line_groups - 1, a.sum_line_groups, far]),
+        "output_stride": random.choice([0, 1, 3, far]),
+        "rows": random.randint(1, a.rows),
+        "column_groups": random.randint(1, 2 * min(4, a.sum_line_groups) + 1),
+        "spare": random.choice([0, a.columns - 1, random.randrange(a.columns)]),
+    }
 
 
 def random_binarize(a: Accelerator, random: Random) -> Operands:

@@ -2,43 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from random import Random
 
 import pytest
 from amaranth.hdl import Module, Signal, ValueLike
 from amaranth.lib.wiring import Component
 
-from hw.gateware import array, buffers
+from hw.gateware import array, bank, vector
 from hw.gateware.bank import Bank
 
 
-def _inside(cell: Component, output: Signal, name: str, inputs: dict[str, ValueLike]) -> Module:
+def _inside(cell: Component, outputs: dict[str, Signal], inputs: dict[str, ValueLike]) -> Module:
     m = Module()
     m.submodules.cell = cell
-    m.d.comb += output.eq(getattr(cell, name))
+    m.d.comb += [output.eq(getattr(cell, port)) for port, output in outputs.items()]
     m.d.comb += [getattr(cell, port).eq(value) for port, value in inputs.items()]
     return m
 
 
-def put_cells_inside(monkeypatch: pytest.MonkeyPatch, cells: dict[str, Callable[[], Component]]) -> None:
-    """Let the array hold its cells itself; `cells` makes one by the name of its module."""
+def put_cells_inside(monkeypatch: pytest.MonkeyPatch, cells: Mapping[str, Callable[[], Component]]) -> None:
+    """Let components hold their cells themselves; `cells` makes one by the name of its module."""
 
-    def instance(name: str, drained: Signal, inputs: dict[str, ValueLike]) -> Module:
-        return _inside(cells[name](), drained, "drained", inputs)
+    def cell(name: str, outputs: dict[str, Signal], inputs: dict[str, ValueLike]) -> Module:
+        return _inside(cells[name](), outputs, inputs)
 
-    monkeypatch.setattr(array, "_instance", instance)
+    for module in (array, bank, vector):
+        monkeypatch.setattr(module, "use_cell", cell)
 
 
 def put_banks_inside(monkeypatch: pytest.MonkeyPatch, make: Callable[[str], Bank]) -> None:
     """Let the buffers hold their banks themselves; `make` makes one by the name of its buffer."""
-
-    def bank(buffer: str, lines: int, read_data: Signal, **inputs: ValueLike) -> Module:
-        address_bits = (lines - 1).bit_length()
-        short = {name: inputs[name][:address_bits] for name in ("write_line", "read_line")}
-        return _inside(make(buffer), read_data, "read_data", inputs | short)
-
-    monkeypatch.setattr(buffers, "use_bank", bank)
+    buffers = ("activation", "weight", "threshold", "output", "key", "sums", "fixed", "scale", "level")
+    put_cells_inside(monkeypatch, {f"tallybert_{buffer}_bank": partial(make, buffer) for buffer in buffers})
 
 
 def merged(old: int, new: int, lanes: int, lane_bits: int) -> int:

@@ -127,6 +127,34 @@ BANKS = [
             "key": (2, 32, 2),
         },
     ),
+    (
+        Accelerator(rows=4, columns=8, drain_rows=2, sum_bits=13, vector_lanes=2, sum_lines=9, fixed_lines=5).replace(
+            scale_lines=3, level_lines=6, port_bits=16
+        ),
+        {
+            "activation": (256, 16, 2),
+            "weight": (256, 16, 16),
+            "threshold": (64, 8 * 16, 16),
+            "output": (64, 16, 8),
+            "sums": (9, 8 * 13, 8 * 13),
+            "fixed": (5, 32, 32),
+            "scale": (3, 128, 16),
+            "level": (6, 128, 16),
+        },
+    ),
+    (
+        Accelerator(columns=2, sum_bits=20, vector_lanes=8, sum_lines=2, port_bits=64),
+        {
+            "activation": (256, 64, 2),
+            "weight": (256, 64, 64),
+            "threshold": (64, 64, 64),
+            "output": (64, 64, 2),
+            "sums": (2, 8 * 20, 2 * 20),
+            "fixed": (256, 128, 128),
+            "scale": (64, 512, 64),
+            "level": (64, 512, 64),
+        },
+    ),
 ]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from hw.arch import Accelerator
 from hw.gateware.bank import Bank, bank_sizes
-from hw.gateware.buffers import ActivationBuffer, KeyBuffer, LoadBuffer, OutputBuffer
+from hw.gateware.buffers import ActivationBuffer, FixedBuffer, KeyBuffer, LoadBuffer, OutputBuffer, SumsBuffer
 from tests.hw.gateware.cells import merged, put_banks_inside, some_line
 from tests.hw.gateware.clockwork import check, drive, seeded, simulate
 
@@ -105,6 +105,9 @@ def test_output_buffer_equals_its_twin(a: Accelerator, monkeypatch: pytest.Monke
         Accelerator(rows=2, columns=16, word_bits=8, port_bits=8, activation_lines=2),
         Accelerator(rows=4, columns=1, word_bits=4, port_bits=16, drain_rows=4, activation_lines=5),
         Accelerator(rows=2, columns=8, word_bits=8, port_bits=8, drain_rows=2, activation_lines=4),
+        Accelerator(rows=3, columns=8, port_bits=32, drain_rows=2, activation_lines=4, vector_lanes=2),
+        Accelerator(rows=1, columns=2, word_bits=8, port_bits=8, activation_lines=3, vector_lanes=16),
+        Accelerator(rows=2, columns=4, word_bits=4, port_bits=16, activation_lines=3, vector_lanes=1),
     ],
 )
 def test_activation_buffer_equals_its_twin(a: Accelerator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,9 +126,15 @@ def test_activation_buffer_equals_its_twin(a: Accelerator, monkeypatch: pytest.M
             drive(ctx, dut, {f"write.{name}": value for name, value in load.items()})
             drive(ctx, dut, {f"groups.{name}": value for name, value in write.items()})
             drive(ctx, dut, {"read.enable": read, "read.line": read_line})
+            piece = some_slice(a, random) if a.vector_lanes else {"banks": 0}
+            drive(ctx, dut, {f"slices.{name}": value for name, value in piece.items() if a.vector_lanes})
             check(ctx, dut, {"read.data": shown}, cycle)
             if read:
                 shown = sum(table[b][read_line] << a.line_bits * b for b in range(a.rows))
+            for row in range(a.rows):
+                if piece["banks"] >> row & 1 and not enable and not write["banks"]:
+                    old, offset = table[row][piece["line"]], piece["position"] * a.vector_lanes
+                    table[row][piece["line"]] = written(old, offset, piece["data"])
             if enable:
                 old = table[bank][line]
                 table[bank][line] = merged(old, beat << a.port_bits * lane, 1 << lane, a.port_bits)
@@ -136,6 +145,13 @@ def test_activation_buffer_equals_its_twin(a: Accelerator, monkeypatch: pytest.M
             await ctx.tick()
 
     simulate(dut, process)
+
+
+def some_slice(a: Accelerator, random: Random) -> dict[str, int]:
+    """Return a write of a slice of bits."""
+    place = {"banks": random.choice([0, 1 << random.randrange(a.rows), random.getrandbits(a.rows)])}
+    place |= {"line": some_line(a.activation_lines, random), "position": random.randrange(a.line_slices)}
+    return place | {"data": random.getrandbits(a.vector_lanes)}
 
 
 @pytest.mark.parametrize(
@@ -171,6 +187,62 @@ def test_key_buffer_equals_its_twin(a: Accelerator, monkeypatch: pytest.MonkeyPa
                     bits = tile[bank] if transposed else groups[bank % a.drain_rows]
                     offset = write["position"] * (a.rows if transposed else a.columns)
                     table[bank][write["line"]] = written(table[bank][write["line"]], offset, bits)
+            await ctx.tick()
+
+    simulate(dut, process)
+
+
+@pytest.mark.parametrize(
+    "a",
+    [
+        Accelerator(rows=4, columns=2, drain_rows=3, sum_bits=9, word_bits=8, vector_lanes=8, sum_lines=3),
+        Accelerator(rows=2, columns=4, drain_rows=1, sum_bits=15, vector_lanes=1, sum_lines=5),
+    ],
+)
+def test_sums_buffer_equals_its_twin(a: Accelerator, monkeypatch: pytest.MonkeyPatch) -> None:
+    real_banks(monkeypatch, a)
+    dut, random = SumsBuffer(a), seeded("sums buffer", a)
+    width, line_bits = a.columns * a.sum_bits, a.sum_line_sums * a.sum_bits
+
+    async def process(ctx: Any) -> None:
+        table, shown = [[0] * a.sum_lines for _ in range(a.drain_rows)], 0
+        for cycle in range(400):
+            groups = [random.getrandbits(width) for _ in range(a.drain_rows)]
+            banks, position = random.getrandbits(a.drain_rows), random.randrange(a.sum_line_groups)
+            line, read_line = some_line(a.sum_lines, random), some_line(a.sum_lines, random)
+            data = sum(group << width * index for index, group in enumerate(groups))
+            write, read = {"banks": banks, "line": line, "position": position, "data": data}, random.getrandbits(1)
+            drive(ctx, dut, {f"write.{name}": value for name, value in write.items()})
+            drive(ctx, dut, {"read.enable": read, "read.line": read_line})
+            check(ctx, dut, {"read.data": shown}, cycle)
+            if read:
+                shown = sum(table[b][read_line] << line_bits * b for b in range(a.drain_rows))
+            for bank in range(a.drain_rows):
+                if banks >> bank & 1:
+                    new = groups[bank] << width * position
+                    table[bank][line] = merged(table[bank][line], new, 1 << position, width)
+            await ctx.tick()
+
+    simulate(dut, process)
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_fixed_buffer_equals_its_twin(lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    a = Accelerator(vector_lanes=lanes, fixed_lines=5)
+    real_banks(monkeypatch, a)
+    dut, random = FixedBuffer(a), seeded("fixed buffer", lanes)
+
+    async def process(ctx: Any) -> None:
+        table, shown = [0] * a.fixed_lines, {"source": 0, "residual": 0}
+        for cycle in range(400):
+            enable, line, data = random.getrandbits(1), some_line(5, random), random.getrandbits(16 * lanes)
+            drive(ctx, dut, {"write.enable": enable, "write.line": line, "write.data": data})
+            for port, held in shown.items():
+                read, read_line = random.getrandbits(1), some_line(5, random)
+                drive(ctx, dut, {f"{port}.enable": read, f"{port}.line": read_line})
+                check(ctx, dut, {f"{port}.data": held}, cycle)
+                shown[port] = table[read_line] if read else held
+            table[line] = data if enable else table[line]
             await ctx.tick()
 
     simulate(dut, process)

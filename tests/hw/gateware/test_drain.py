@@ -17,7 +17,9 @@ from tests.hw.gateware.binarizes import (
     Write,
     groups_of,
     random_binarize,
+    random_sums,
     shown_by_drain,
+    sums_of,
     words_of,
     written,
 )
@@ -36,6 +38,9 @@ ACCELERATORS = {
     "one row": Accelerator(rows=1, columns=4, key_lines=4, sum_bits=8),
     "one column": Accelerator(rows=4, columns=1, key_lines=4, word_bits=2, port_bits=8),
     "widest groups": Accelerator(rows=4, columns=4, drain_rows=4, word_bits=1, port_bits=8, key_lines=4),
+    "fewer lanes": Accelerator(rows=5, columns=4, drain_rows=3, vector_lanes=2),
+    "more lanes": Accelerator(rows=4, columns=2, drain_rows=2, sum_bits=31, key_lines=4, vector_lanes=16),
+    "one of each and lanes": Accelerator(rows=1, columns=1, word_bits=1, sum_bits=9, port_bits=8, vector_lanes=4),
 }
 
 
@@ -45,27 +50,29 @@ async def compare(ctx: Any, dut: DrainUnit, a: Accelerator, random: Random, cycl
     past: list[Group | None] = [None] * 3
     entries, retired = 0, 0
     for cycle in range(cycles):
-        binarize = random_binarize(a, random)
+        code = random.choice([Opcode.BINARIZE, Opcode.SUMS]) if a.vector_lanes else Opcode.BINARIZE
+        operands = random_sums(a, random) if code is Opcode.SUMS else random_binarize(a, random)
         group = groups[0] if groups and random.random() < full else None
         noise = int(not groups and random.random() < 0.5)
         accepts = not groups or bool(group and group.end)
         issued = int(accepts and random.random() < 0.8)
-        drive(ctx, dut, {"issue.head": instruction(Opcode.BINARIZE, **binarize), "issue.issued": issued})
+        drive(ctx, dut, {"issue.head": instruction(code, **operands), "issue.issued": issued})
         drive(ctx, dut, {"drain.full": int(bool(group)) or noise, "drain.rows": shown_by_drain(a, group, random)})
         drive(ctx, dut, {"threshold.data": entries})
         expected = {"issue.can_accept": accepts, "active": bool(groups), "drain.take": group is not None}
         expected |= {"drain.release": bool(group and group.release), "threshold.enable": group is not None}
-        expected |= {"threshold.line": group.threshold_line} if group else {}
-        expected |= {"retire": bool(past[2] and past[2].end), **words_of(a, past[1])}
+        expected |= {"threshold.line": group.threshold_line} if group and group.destination != "sums" else {}
+        expected |= {"retire": bool(past[2] and past[2].end), **words_of(past[1])}
         check(ctx, dut, expected, cycle)
         for destination, writes in written(ctx, dut, a).items():
-            assert writes == (past[1].writes if past[1] and past[1].destination is destination else []), cycle
+            assert writes == (past[1].writes if past[1] and past[1].destination == destination else []), cycle
         retired += int(expected["retire"])
         if group:
             groups.pop(0)
             entries = sum(entry << a.threshold_entry_bits * c for c, entry in enumerate(group.entries))
         past = [group, *past[:2]]
-        groups = list(groups_of(a, binarize, random)) if issued else groups
+        made = sums_of if code is Opcode.SUMS else groups_of
+        groups = list(made(a, operands, random)) if issued else groups
         await ctx.tick()
     drive(ctx, dut, {"issue.issued": 0, "drain.full": 0})
     return retired
@@ -258,5 +265,36 @@ def test_a_shared_threshold_line_serves_all_column_groups() -> None:
             for line in lines:
                 check(ctx, dut, {"threshold.line": line, "threshold.enable": 1})
                 await ctx.tick()
+
+    simulate(dut, process)
+
+
+def test_sums_by_hand() -> None:
+    """Two groups of rows in two column groups, of which the second begins a line and has one valid column."""
+    a = Accelerator(rows=4, columns=2, drain_rows=2, sum_bits=8, word_bits=8, vector_lanes=4)
+    dut = DrainUnit(a)
+    sums = {"output_line": 5, "output_group": 1, "output_stride": 10, "rows": 3, "column_groups": 2, "spare": 1}
+    counts = [[(3, 4), (1, 0)], [(7, 2)], [(9, 50), (63, 50)], [(0, 50)]]
+    expected = [
+        [(0, 5, 2, 0x03_01), (1, 5, 2, 0xFB_FD)],
+        [(0, 15, 2, 0xFF_09)],
+        [(0, 6, 0, 0x0D), (1, 6, 0, 0x79)],
+        [(0, 16, 0, 0xFB)],
+    ]
+
+    async def process(ctx: Any) -> None:
+        drive(ctx, dut, {"issue.head": instruction(Opcode.SUMS, **sums), "issue.issued": 1})
+        await ctx.tick()
+        drive(ctx, dut, {"issue.issued": 0, "drain.full": 1})
+        for cycle in range(7):
+            rows = counts[cycle] if cycle < 4 else []
+            row_bits = 2 * a.count_bits + a.sum_bits
+            data = [first | second << 7 | 5 << 14 for first, second in rows]
+            drive(ctx, dut, {"drain.rows": sum(row << row_bits * index for index, row in enumerate(data))})
+            seen_now = written(ctx, dut, a)
+            assert seen_now.pop("sums") == (expected[cycle - 2] if 2 <= cycle < 6 else []), "written in t+2"
+            assert not any(seen_now.values()), "and nowhere else"
+            check(ctx, dut, {"drain.take": cycle < 4, "drain.release": cycle in (1, 3), "retire": cycle == 6})
+            await ctx.tick()
 
     simulate(dut, process)

@@ -12,7 +12,7 @@ from amaranth.hdl import ResetInserter, Signal
 
 from hw.arch import Accelerator
 from hw.gateware.fetch import Fetch, ReadArbiter
-from hw.gateware.interfaces import INSTRUCTION_BITS
+from hw.gateware.interfaces import fetched_bits
 from tests.hw.gateware.clockwork import check, drive, seeded, simulate
 
 
@@ -22,6 +22,7 @@ class FetchTwin:
 
     depth: int
     beats: int
+    bits: int
     length: int
     following: int = 0
     reserved: int = 0
@@ -38,7 +39,7 @@ class FetchTwin:
             self.arriving.append(beat)
             if len(self.arriving) == self.beats:
                 whole = sum(part << port_bits * index for index, part in enumerate(self.arriving))
-                self.queue.append(whole % (1 << INSTRUCTION_BITS))
+                self.queue.append(whole % (1 << self.bits))
                 self.arriving = []
         self.following += selected
         self.reserved += selected - take
@@ -51,7 +52,7 @@ async def fetch_program(ctx: Any, dut: Fetch, a: Accelerator, random: Random, ra
     """Fetch one program beside a fresh twin, with a memory that answers in order and a sequencer that takes."""
     select_rate, beat_rate, take_rate = rates
     program, length = random.randrange(0, 1 << 32, 32), random.choice([0, 1, a.fetch_depth, a.fetch_depth + 3])
-    twin, owed, taken = FetchTwin(a.fetch_depth, a.instruction_beats, length), 0, 0
+    twin, owed, taken = FetchTwin(a.fetch_depth, a.instruction_beats, fetched_bits(a), length), 0, 0
     for cycle in range(2000):
         running = int(random.random() < 0.9)
         beat = random.getrandbits(a.port_bits) if owed and random.random() < beat_rate else None
@@ -82,7 +83,7 @@ async def fetch_program(ctx: Any, dut: Fetch, a: Accelerator, random: Random, ra
     ("port_bits", "fetch_depth"), [(8, 1), (16, 2), (32, 4), (64, 3), (128, 16), (256, 1), (256, 4)]
 )
 def test_fetch_equals_its_twin(port_bits: int, fetch_depth: int, rates: Rates) -> None:
-    a = Accelerator(port_bits=port_bits, fetch_depth=fetch_depth)
+    a = Accelerator(port_bits=port_bits, fetch_depth=fetch_depth, vector_lanes=fetch_depth % 2)
     dut, reset, random = Fetch(a), Signal(), seeded("fetch", port_bits, fetch_depth, rates)
 
     async def process(ctx: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hw.arch import Accelerator
-from hw.gateware.interfaces import INSTRUCTION_BITS, queued_bits
+from hw.gateware.interfaces import INSTRUCTION_BITS, fetched_bits, queued_bits, units_of
 from hw.gateware.issue import IssueQueue
 from hw.isa import Unit
 from tests.hw.gateware.clockwork import check, drive, simulate
@@ -18,8 +18,19 @@ def test_a_unit_is_given_what_it_uses() -> None:
         "ARRAY": 160,
         "DRAIN": 160,
         "STORE": 160,
+        "VECTOR": 256,
     }
-    assert queued_bits(Unit.ARRAY, coded) == INSTRUCTION_BITS == 200
+    assert queued_bits(Unit.ARRAY, coded) == 200
+
+
+def test_what_no_legal_instruction_uses_is_not_fetched() -> None:
+    assert (fetched_bits(Accelerator()), fetched_bits(Accelerator(vector_lanes=1)), INSTRUCTION_BITS) == (200, 256, 256)
+
+
+def test_a_vector_unit_is_there_if_it_has_lanes() -> None:
+    units = (Unit.LOAD, Unit.ARRAY, Unit.DRAIN, Unit.STORE)
+    assert units_of(Accelerator()) == units
+    assert units_of(Accelerator(vector_lanes=1)) == (*units, Unit.VECTOR)
 
 
 def test_a_narrow_queue_shows_the_other_bits_as_0() -> None:

@@ -19,9 +19,21 @@ ACCELERATORS = [
     Accelerator(rows=3, columns=4, word_bits=64, port_bits=16, burst_beats=4, transfers_in_flight=1),
     Accelerator(rows=2, columns=8, word_bits=8, port_bits=64, burst_beats=256, transfers_in_flight=2),
     Accelerator(rows=1, columns=1, word_bits=4, port_bits=8, burst_beats=1, transfers_in_flight=3),
+    Accelerator(rows=3, columns=4, port_bits=128, transfers_in_flight=3, vector_lanes=8),
+    Accelerator(rows=1, columns=2, word_bits=8, port_bits=256, transfers_in_flight=2, vector_lanes=1),
 ]
-BUFFERS = {Buffer.ACTIVATION: "activation", Buffer.WEIGHT: "weight", Buffer.THRESHOLD: "threshold"}
 Operands = dict[str, int]
+
+
+def buffers_of(a: Accelerator) -> dict[Buffer, str]:
+    """Return the names of the buffers that can be loaded."""
+    return {buffer: buffer.name.lower() for buffer in list(Buffer)[: 5 if a.vector_lanes else 3]}
+
+
+def line_beats_of(a: Accelerator, buffer: int) -> int:
+    own = {Buffer.THRESHOLD: a.threshold_line_beats}
+    own |= dict.fromkeys((Buffer.SCALE, Buffer.LEVEL), a.parameter_line_beats)
+    return own.get(Buffer(buffer), a.line_beats)
 
 
 class LoadTwin:
@@ -39,8 +51,8 @@ class LoadTwin:
 
     def places(self, load: Operands) -> deque[tuple[int, ...]]:
         a, buffer = self.a, load["buffer"]
-        banks = {Buffer.ACTIVATION: a.rows, Buffer.WEIGHT: a.columns, Buffer.THRESHOLD: 1}[Buffer(buffer)]
-        line_beats = a.threshold_line_beats if buffer == Buffer.THRESHOLD else a.line_beats
+        banks = {Buffer.ACTIVATION: a.rows, Buffer.WEIGHT: a.columns}.get(Buffer(buffer), 1)
+        line_beats = line_beats_of(a, buffer)
         beats = load["segments"] * load["segment_beats"]
         walk = {"line": load["line"], "row_beats": load["row_beats"], "beats": beats}
         return deque((buffer, *place) for place in places_of(banks=banks, line_beats=line_beats, **walk))
@@ -56,12 +68,13 @@ class LoadTwin:
         }
         if self.bursts:
             state |= {"request.address": self.bursts[0][0], "request.beats": self.bursts[0][1]}
-        state |= {f"{name}.enable": 0 for name in BUFFERS.values()}
+        names = buffers_of(self.a)
+        state |= {f"{name}.enable": 0 for name in names.values()}
         if beat_valid:
             buffer, bank, line, lane, last = self.transfers[0][0]
             state |= {"words.end": last, "words.fold": fold(beat)}
             place = {"enable": 1, "bank": bank, "line": line, "lane": lane, "data": beat}
-            state |= {f"{BUFFERS[Buffer(buffer)]}.{name}": value for name, value in place.items()}
+            state |= {f"{names[Buffer(buffer)]}.{name}": value for name, value in place.items()}
         return state
 
     def step(self, issued: Operands | None, selected: int, beat_valid: int) -> None:
@@ -78,8 +91,8 @@ class LoadTwin:
 
 
 def random_load(a: Accelerator, random: Random) -> Operands:
-    buffer = random.choice(list(BUFFERS))
-    line_beats = a.threshold_line_beats if buffer == Buffer.THRESHOLD else a.line_beats
+    buffer = random.choice(list(buffers_of(a)))
+    line_beats = line_beats_of(a, buffer)
     row_beats, rows = line_beats * random.randint(1, 2), random.randint(1, 5)
     total = row_beats * rows
     segments = random.choice([n for n in range(1, total + 1) if total % n == 0])
@@ -186,5 +199,25 @@ def test_transfers_in_flight_bounds_what_is_accepted(depth: int) -> None:
         await ctx.tick()
         drive(ctx, dut, {"beat_valid": 0})
         check(ctx, dut, {"issue.can_accept": 1}, "room again")
+
+    simulate(dut, process)
+
+
+def test_a_line_of_more_beats_than_any_other_buffer_has() -> None:
+    a = Accelerator(columns=2, word_bits=8, port_bits=8, vector_lanes=128)
+    assert a.parameter_line_beats == 1024
+    dut = LoadUnit(a)
+    load = LOAD | {"buffer": Buffer.LEVEL, "line": 7, "row_beats": 1024, "segments": 2, "segment_beats": 1024}
+
+    async def process(ctx: Any) -> None:
+        drive(ctx, dut, {"issue.head": instruction(Opcode.LOAD, **load), "issue.issued": 1})
+        await ctx.tick()
+        drive(ctx, dut, {"issue.issued": 0, "beat_valid": 1})
+        for line in (7, 8):
+            for lane in range(1024):
+                check(ctx, dut, {"level.enable": 1, "level.line": line, "level.lane": lane, "level.bank": 0})
+                await ctx.tick()
+        drive(ctx, dut, {"beat_valid": 0})
+        check(ctx, dut, {"retire": 1})
 
     simulate(dut, process)

@@ -8,7 +8,7 @@ import pytest
 
 from hw.arch import Accelerator
 from hw.gateware.sequencer import ErrorCode, Sequencer
-from hw.isa import FIELDS, Destination, Field, Opcode, make
+from hw.isa import FIELDS, UNIT_OF, Buffer, Destination, Field, Opcode, make
 from tests.hw.gateware.clockwork import simulate
 
 STORE = {"address": 0, "line": 0, "row_beats": 1, "segments": 1, "segment_beats": 1, "stride": 0}
@@ -19,7 +19,7 @@ def number(opcode: Opcode, **operands: int) -> int:
 
 
 async def start(ctx: Any, dut: Sequencer) -> None:
-    ctx.set(dut.space, 0b1111)
+    ctx.set(dut.space, 0b11111)
     ctx.set(dut.quiet, 1)
     ctx.set(dut.start, 1)
     assert ctx.get(dut.clear)
@@ -39,7 +39,7 @@ async def offer(ctx: Any, dut: Sequencer, instruction: int) -> None:
     [
         (number(Opcode.STORE, **STORE), True),
         (0, False),
-        (7, False),
+        (9, False),
         (255, False),
         (number(Opcode.STORE, **STORE) & ~(0xFFFF << 80), False),
         (number(Opcode.STORE, **STORE) & ~(0xFFFF << 96), False),
@@ -70,13 +70,16 @@ MATMUL = dict.fromkeys(("unsigned", "first", "handover", "rows", "column_groups"
 MATMUL |= dict.fromkeys(("activation_line", "weight_line", "pad", "activation_stride", "weight_stride"), 0)
 BINARIZE = {"rows": 1, "column_groups": 1}
 BINARIZE |= dict.fromkeys(("threshold_line", "output_line", "output_group", "output_stride"), 0)
-COUNTS = [(code, operands, field) for code, operands in ((Opcode.MATMUL, MATMUL), (Opcode.BINARIZE, BINARIZE))
-          for field in FIELDS[code] if field.count]  # fmt: skip
+SUMS = {"rows": 1, "column_groups": 1, "output_line": 0, "output_group": 0, "output_stride": 0}
+VECTOR = {"source": 0, "source_line": 0, "channels": 1, "rows": 1}
+LOAD = STORE | {"buffer": 0}
+COUNTED = ((Opcode.MATMUL, MATMUL), (Opcode.BINARIZE, BINARIZE), (Opcode.SUMS, SUMS), (Opcode.VECTOR, VECTOR))
+COUNTS = [(code, operands, field) for code, operands in COUNTED for field in FIELDS[code] if field.count]
 
 
 @pytest.mark.parametrize(("code", "operands", "field"), COUNTS, ids=lambda item: getattr(item, "name", ""))
 def test_each_count_of_0_stops_the_run(code: Opcode, operands: dict[str, int], field: Field) -> None:
-    a = Accelerator(code_bits=8, key_lines=4)
+    a = Accelerator(code_bits=8, key_lines=4, vector_lanes=2)
     whole = number(code, **operands)
     takes_or_stops(Sequencer(a), whole, True)
     takes_or_stops(Sequencer(a), whole & ~((1 << field.width) - 1 << field.offset), False)
@@ -92,12 +95,58 @@ def test_keys_need_a_key_buffer(key_lines: int) -> None:
         takes_or_stops(Sequencer(a), number(Opcode.BINARIZE, **BINARIZE, destination=destination), legal)
 
 
-@pytest.mark.parametrize("operand", ["activation_planes", "weight_planes"])
+@pytest.mark.parametrize("vector_lanes", [0, 1])
+def test_the_vector_unit_and_its_buffers_need_lanes(vector_lanes: int) -> None:
+    a = Accelerator(vector_lanes=vector_lanes)
+    for code, operands in ((Opcode.SUMS, SUMS), (Opcode.VECTOR, VECTOR)):
+        takes_or_stops(Sequencer(a), number(code, **operands), vector_lanes > 0)
+    for buffer in Buffer:
+        legal = vector_lanes > 0 or buffer not in (Buffer.SCALE, Buffer.LEVEL)
+        takes_or_stops(Sequencer(a), number(Opcode.LOAD, **(LOAD | {"buffer": buffer})), legal)
+
+
+PLANES = [
+    (Opcode.MATMUL, MATMUL, "activation_planes"),
+    (Opcode.MATMUL, MATMUL, "weight_planes"),
+    (Opcode.VECTOR, VECTOR, "planes"),
+]
+
+
+@pytest.mark.parametrize(
+    ("code", "operands", "operand"), PLANES, ids=lambda item: item if isinstance(item, str) else ""
+)
 @pytest.mark.parametrize("code_bits", [1, 2, 4, 8])
-def test_planes_beyond_the_bits_of_codes_stop_the_run(code_bits: int, operand: str) -> None:
-    a = Accelerator(code_bits=code_bits)
+def test_planes_beyond_the_bits_of_codes_stop_the_run(
+    code_bits: int, code: Opcode, operands: dict[str, int], operand: str
+) -> None:
+    a = Accelerator(code_bits=code_bits, vector_lanes=1)
     for planes in {1, code_bits, code_bits + 1, 2 * code_bits - 1, 15}:
-        takes_or_stops(Sequencer(a), number(Opcode.MATMUL, **(MATMUL | {operand: planes})), planes <= code_bits)
+        takes_or_stops(Sequencer(a), number(code, **(operands | {operand: planes})), planes <= code_bits)
+
+
+def test_each_opcode_goes_to_the_queue_of_its_unit() -> None:
+    dut = Sequencer(Accelerator(code_bits=2, key_lines=4, vector_lanes=2))
+    examples = (*COUNTED, (Opcode.STORE, STORE), (Opcode.LOAD, LOAD))
+
+    async def process(ctx: Any) -> None:
+        await start(ctx, dut)
+        for code, operands in examples:
+            await offer(ctx, dut, number(code, **operands))
+            assert ctx.get(dut.push) == 1 << UNIT_OF[code]
+            ctx.set(dut.space, 0b11111 & ~(1 << UNIT_OF[code]))
+            assert (ctx.get(dut.push), ctx.get(dut.take), ctx.get(dut.queue_full)) == (0, 0, 1)
+            ctx.set(dut.space, 0b11111)
+            await ctx.tick()
+        ctx.set(dut.valid, 0)
+        for retiring, left in ((0b11111, 1), (0b00001, 0)):
+            ctx.set(dut.retire, retiring)
+            await ctx.tick()
+            ctx.set(dut.retire, 0)
+            await offer(ctx, dut, number(Opcode.FENCE))
+            assert ctx.get(dut.take) == (left == 0), "six went in, of which all five units may retire one in a cycle"
+            ctx.set(dut.valid, 0)
+
+    simulate(dut, process)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.gateware.trace import UNIT_COUNT, StateCounters, UnitTrace, crc32_step
-from hw.isa import STATE_NAMES
+from hw.isa import STATE_NAMES, Unit
 from tests.hw.gateware.clockwork import check, drive, seeded, simulate
 
 
@@ -158,15 +158,28 @@ def test_counts_add_up_to_the_cycles_and_clear_leaves_cycle_0_as_empty() -> None
 
     async def process(ctx: Any) -> None:
         for enable_rate in (1.0, 0.5):
-            drive(ctx, dut, {"clear": 1, "enable": 1, "states": random.getrandbits(20)})
+            drive(ctx, dut, {"clear": 1, "enable": 1, "states": random.getrandbits(4 * UNIT_COUNT)})
             await ctx.tick()
             assert await read_counts(ctx, dut) == [[0, 0, 0, 0, 1]] * UNIT_COUNT
             cycles = 1
             for _ in range(100):
                 enable = int(random.random() < enable_rate)
                 cycles += enable
-                drive(ctx, dut, {"clear": 0, "enable": enable, "states": random.getrandbits(20)})
+                drive(ctx, dut, {"clear": 0, "enable": enable, "states": random.getrandbits(4 * UNIT_COUNT)})
                 await ctx.tick()
             assert [sum(unit) for unit in await read_counts(ctx, dut)] == [cycles] * UNIT_COUNT
+
+    simulate(dut, process)
+
+
+def test_the_counts_of_a_unit_that_is_left_out_are_0() -> None:
+    dut = StateCounters(tuple(unit for unit in Unit if unit is not Unit.VECTOR))
+
+    async def process(ctx: Any) -> None:
+        drive(ctx, dut, {"clear": 1})
+        await ctx.tick()
+        drive(ctx, dut, {"clear": 0, "enable": 1, "states": (1 << 4 * UNIT_COUNT) - 1})
+        await ctx.tick().repeat(3)
+        assert await read_counts(ctx, dut) == [[0] * 5 if unit is Unit.VECTOR else [3, 0, 0, 0, 1] for unit in Unit]
 
     simulate(dut, process)

@@ -15,12 +15,15 @@ from tests.hw.gateware.rows import inverse_root, normalised, round_shift, rows, 
 WIDTHS = [4, 15, 16, 18, 19, 31]
 Step = dict[str, int]
 
+#: The largest number of 16 bits.
+FIXED = (1 << 15) - 1
+
 #: Which input stands in which stage.
 STAGES = [
     ("value", "normalise", "factor", "offset"),
     ("distance",),
     ("scale", "multiplier", "addend"),
-    ("shift", "to_code", "code_bits_log", "unsigned_set"),
+    ("shift", "limit", "unsigned_set"),
     ("add", "residual"),
 ]
 
@@ -29,8 +32,8 @@ def bits_of(sum_bits: int) -> dict[str, int]:
     """Return the width of each input, a negative one for signed ones."""
     return {
         "value": -max(sum_bits, 16), "normalise": 1, "factor": FACTOR_BITS, "offset": -OFFSET_BITS, "distance": 5,
-        "scale": 1, "multiplier": -16, "addend": -32, "shift": 5, "to_code": 1, "code_bits_log": 2, "unsigned_set": 1,
-        "add": 1, "residual": -16,
+        "scale": 1, "multiplier": -16, "addend": -32, "shift": 5, "limit": 15, "unsigned_set": 1, "add": 1,
+        "residual": -16,
     }  # fmt: skip
 
 
@@ -43,22 +46,20 @@ def any_number(bits: int, random: Random) -> int:
 
 
 def any_step(sum_bits: int, random: Random) -> Step:
-    """Return any operands; a value that is normalised is a fixed number."""
+    """Return any operands; a value that is normalised is a fixed number, and most are not clamped to codes."""
     step = {name: any_number(bits, random) for name, bits in bits_of(sum_bits).items()}
+    step |= {"limit": (1 << random.randrange(9)) - 1} if random.random() < 0.3 else {"limit": FIXED, "unsigned_set": 0}
     return step | {"value": any_number(-16, random)} if step["normalise"] else step
 
 
 def plain(**operands: int) -> Step:
     """Return a step that passes its value, but for the operands given."""
-    return dict.fromkeys(bits_of(4), 0) | operands
+    return dict.fromkeys(bits_of(4), 0) | {"limit": FIXED} | operands
 
 
 def bounds(step: Step) -> tuple[int, int]:
     """Return the least and the largest result of the clamp of a step."""
-    if not step["to_code"]:
-        return -(1 << 15), (1 << 15) - 1
-    bits = 2 ** step["code_bits_log"]
-    return (0, 2**bits - 1) if step["unsigned_set"] else (-(2**bits) // 2, 2**bits // 2 - 1)
+    return (0 if step["unsigned_set"] else -step["limit"] - 1), step["limit"]
 
 
 def result_of(step: Step) -> int:
@@ -173,16 +174,17 @@ def test_the_widest_numbers_of_each_stage() -> None:
 
 
 @pytest.mark.parametrize("unsigned_set", [0, 1])
-@pytest.mark.parametrize("code_bits_log", [0, 1, 2, 3])
-def test_codes_and_both_ends_of_them(code_bits_log: int, unsigned_set: int) -> None:
-    random = seeded("codes", code_bits_log, unsigned_set)
-    code = dict(scale=1, multiplier=1, to_code=1, code_bits_log=code_bits_log, unsigned_set=unsigned_set)
-    low, high = bounds(code)
+@pytest.mark.parametrize("code_bits", range(1, 9))
+def test_codes_and_both_ends_of_them(code_bits: int, unsigned_set: int) -> None:
+    random = seeded("codes", code_bits, unsigned_set)
+    low, high = (0, 2**code_bits - 1) if unsigned_set else (-(2**code_bits) // 2, 2**code_bits // 2 - 1)
+    code = dict(scale=1, multiplier=1, limit=high, unsigned_set=unsigned_set)
+    assert bounds(code) == (low, high)
     ends = [*range(low - 2, low + 3), *range(high - 2, high + 3), -32768, 32767, -65536, 65535, 0, -(1 << 30)]
     steps = [plain(**code, value=value) for value in ends] + [plain(**code, value=value, shift=1) for value in ends]
     assert {low, high} <= {result_of(step) for step in steps} <= set(range(low, high + 1))
     run(31, steps, random)
-    run(31, [step | {"to_code": 0} for step in steps], random)
+    run(31, [step | {"limit": FIXED, "unsigned_set": 0} for step in steps], random)
 
 
 def test_sums_and_residuals_at_the_ends_of_16_bits() -> None:

@@ -1,7 +1,8 @@
-"""The Verilog of accelerators with a key buffer and codes of several bits."""
+"""The Verilog of odd accelerators, with everything that a preset leaves out."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from hw.gateware.verilog import generate
 ACCELERATORS = {
     "fewer rows": Accelerator(rows=2, columns=4, word_bits=4, drain_rows=2, code_bits=4, key_lines=5, port_bits=8),
     "more rows": Accelerator(rows=4, columns=1, word_bits=8, pipeline=0, code_bits=4, key_lines=2, port_bits=16),
+    "more lanes": Accelerator(
+        rows=3, columns=2, word_bits=8, drain_rows=2, sum_bits=11, code_bits=4, port_bits=8
+    ).replace(vector_lanes=8),
+    "one lane": Accelerator(rows=1, columns=8, word_bits=4, sum_bits=20, key_lines=4, port_bits=16, vector_lanes=1),
 }
 
 
@@ -25,5 +30,17 @@ def test_generated_verilog_compiles_without_a_warning(name: str, tmp_path: Path)
     command = ["iverilog", "-g2012", "-Wall", "-t", "null", "-s", CORE_MODULE, "core.v"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
-    for module in ("key_bank", "element", "correction", "machine"):
-        assert f"\nmodule tallybert_{module}(" in text
+    a, modules = ACCELERATORS[name], ["element", "correction", "machine"]
+    of_vector = ["vector_lane", "sums_bank", "fixed_bank", "scale_bank", "level_bank"]
+    assert modules_of(text) >= {f"tallybert_{module}" for module in [*modules, *(of_vector if a.vector_lanes else [])]}
+    assert ("tallybert_key_bank" in modules_of(text)) == (a.key_lines > 0)
+
+
+def modules_of(text: str) -> set[str]:
+    return set(re.findall(r"^module (\w+)\(", text, re.MULTILINE))
+
+
+def test_nothing_of_a_vector_unit_is_there_without_lanes() -> None:
+    text = generate(Accelerator(rows=1, columns=1, word_bits=1, port_bits=256))
+    assert not re.search("vector|sums_|fixed|scale|level_", " ".join(modules_of(text)))
+    assert "vector" not in text

@@ -1,0 +1,208 @@
+"""The vector unit: sums and fixed numbers, scaled, normalised and added, to fixed numbers and codes.
+
+Arithmetic: docs/arithmetic.md, 7, 8 and 10. Timing: docs/machine.md, 3.9.
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from hw.arch import Accelerator
+from hw.gateware import vector_lane
+from hw.gateware.bank import pick
+from hw.gateware.cell import use_cell
+from hw.gateware.delayed import delayed
+from hw.gateware.interfaces import Issue, LineRead, LineWrite, SliceWrite, Words, instruction_layout
+from hw.gateware.popcount import fold32
+from hw.gateware.row_table import RowTable
+from hw.gateware.vector_codes import CodeWriter
+from hw.gateware.vector_lane import FIXED_BITS
+from hw.gateware.vector_steps import SETS, VectorCounter
+from hw.isa import Opcode
+
+LANE_MODULE = "tallybert_vector_lane"
+
+#: The stages of the pipeline: those of a lane, and the one in which results are written.
+STAGES = vector_lane.LATENCY + 1
+
+_ENTRY_BITS = 64
+
+
+class _Stages:
+    """The fields of a step in each stage of the pipeline: a register for each stage up to the last one asked for."""
+
+    def __init__(self, m: Module, step: data.View, advance: Signal) -> None:
+        self._m, self._step, self._advance = m, step, advance
+        self._held: dict[str, list[Value]] = {}
+
+    def at(self, stage: int, field: str) -> Value:
+        """Return a field of the step in a stage; in stage 0 stands the step that is about to enter."""
+        held = self._held.setdefault(field, [self._step[field]])
+        while len(held) <= stage:
+            name, reset_less = f"{field}{len(held)}", field != "valid"
+            held.append(delayed(self._m, held[-1], name, enable=self._advance, reset_less=reset_less))
+        return held[stage]
+
+
+class VectorUnit(wiring.Component):
+    """A pipeline of STAGES stages behind the step counter. One step enters per cycle, unless the pipeline stands still.
+
+    A step that enters in cycle t is in the last stage in t + STAGES, if it never stops, and leaves it in the cycle in
+    which its last set of codes is written; sets are not written in cycles in which the activation buffer is `taken`.
+    The retirement pulse is one cycle after the last step has left, with `statistics` twelve.
+    """
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self._accelerator = a = accelerator
+        fixed_line = a.vector_lanes * FIXED_BITS
+        super().__init__(
+            {
+                "issue": In(Issue()),
+                "sums": Out(LineRead(a.drain_rows, a.sum_line_sums * a.sum_bits)),
+                "source": Out(LineRead(1, fixed_line)),
+                "residual": Out(LineRead(1, fixed_line)),
+                "fixed": Out(LineWrite(fixed_line)),
+                "scale": Out(LineRead(1, a.parameter_line_bits)),
+                "level": Out(LineRead(1, a.parameter_line_bits)),
+                "activation": Out(SliceWrite(a)),
+                "taken": In(1),
+                "retire": Out(1),
+                "words": Out(Words()),
+                "entering": Out(1),
+                "stopped": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        a = self._accelerator
+        m.submodules.counter = counter = VectorCounter(a)
+        m.submodules.table = table = RowTable(rows=a.rows, lanes=a.vector_lanes)
+        connect(m, counter.issue, flipped(self.issue))
+        advance, leaves = Signal(), Signal()
+        stages = _Stages(m, counter.step, advance)
+        codes = self._codes(m, stages, advance)
+        m.d.comb += [
+            advance.eq(~codes.stays),
+            leaves.eq(advance & stages.at(STAGES, "valid")),
+            counter.advance.eq(advance),
+            self.entering.eq(counter.step.valid & advance),
+            self.stopped.eq(~advance),
+        ]
+        self._read(m, stages, table, advance)
+        results = self._lanes(m, stages, table.coefficients, advance)
+        kept = [Mux(codes.mask[lane], result[:FIXED_BITS], 0) for lane, result in enumerate(results)]
+        m.d.comb += [
+            *(codes.values[lane].eq(result) for lane, result in enumerate(results)),
+            self.fixed.enable.eq(leaves & stages.at(STAGES, "keep")),
+            self.fixed.line.eq(stages.at(STAGES, "fixed_line")),
+            self.fixed.data.eq(Cat(kept)),
+            self.words.valid.eq(leaves),
+            self.words.end.eq(leaves & stages.at(STAGES, "end")),
+            self.words.fold.eq(
+                fold32(m, Cat(Mux(stages.at(STAGES, "keep"), Cat(kept), 0), *(codes.bits[s] for s in range(SETS))))
+            ),
+        ]
+        self._keep_rows(m, stages, table, counter, leaves)
+        m.d.comb += [table.mask.eq(codes.mask), *(table.values[lane].eq(y) for lane, y in enumerate(results))]
+        return m
+
+    def _read(self, m: Module, stages: _Stages, table: RowTable, advance: Signal) -> None:
+        """Read for each stage in the cycle in which a step enters it: data stand as long as the pipeline does."""
+        from_fixed = stages.at(0, "from_fixed")
+        m.d.comb += [
+            self.sums.enable.eq(self.entering & ~from_fixed),
+            self.source.enable.eq(self.entering & from_fixed),
+            *(port.line.eq(stages.at(0, "source_line")) for port in (self.sums, self.source)),
+            table.read.eq(self.entering),
+            table.read_row.eq(stages.at(0, "row")),
+            *(port.enable.eq(advance) for port in (self.scale, self.residual, self.level)),
+            self.scale.line.eq(stages.at(2, "scale_line")),
+            self.residual.line.eq(stages.at(4, "add_line")),
+            self.level.line.eq(stages.at(5, "level_line")),
+        ]
+
+    def _lanes(self, m: Module, stages: _Stages, row: data.View, advance: Signal) -> list[Signal]:
+        """Return the results of the lanes, those of the step in the last stage."""
+        a = self._accelerator
+        limit, unsigned_set = self._limit(m, stages)
+        common = {"advance": advance, "normalise": stages.at(1, "normalise")}
+        common |= {"factor": row.factor, "offset": row.offset}
+        common |= {"distance": delayed(m, row.distance, "distance", enable=advance)}
+        common |= {"scale": stages.at(3, "scale"), "shift": stages.at(4, "shift"), "add": stages.at(5, "add")}
+        common |= {"limit": limit, "unsigned_set": unsigned_set}
+        results = []
+        for lane, value in enumerate(self._values(m, stages)):
+            scale = self.scale.data[0][lane * _ENTRY_BITS :]
+            operands = {"value": value, "multiplier": scale[:16], "addend": scale[16:48]}
+            operands["residual"] = self.residual.data[0][lane * FIXED_BITS : (lane + 1) * FIXED_BITS]
+            result = Signal(signed(vector_lane.result_bits(a.sum_bits)), name=f"result{lane}")
+            m.submodules[f"lane{lane}"] = use_cell(LANE_MODULE, {"result": result}, common | operands)
+            results.append(result)
+        return results
+
+    def _values(self, m: Module, stages: _Stages) -> list[Value]:
+        """Return the numbers of the slice in stage 1, from the one buffer or the other."""
+        a = self._accelerator
+        line, sums = Signal(a.sum_line_sums * a.sum_bits), Signal(a.vector_lanes * a.sum_bits)
+        m.d.comb += line.eq(pick(Value.cast(self.sums.data), stages.at(1, "bank"), len(line)))
+        m.d.comb += sums.eq(pick(line, stages.at(1, "piece"), len(sums)))
+        values = []
+        for lane in range(a.vector_lanes):
+            total = sums[lane * a.sum_bits : (lane + 1) * a.sum_bits].as_signed()
+            number = self.source.data[0][lane * FIXED_BITS : (lane + 1) * FIXED_BITS].as_signed()
+            value = Signal(signed(max(a.sum_bits, FIXED_BITS)), name=f"value{lane}")
+            m.d.comb += value.eq(Mux(stages.at(1, "from_fixed"), number, total))
+            values.append(value)
+        return values
+
+    def _limit(self, m: Module, stages: _Stages) -> tuple[Value, Value]:
+        """Return the largest result of the step in stage 4, and whether 0 is the least one."""
+        fixed = (1 << FIXED_BITS - 1) - 1
+        if self._accelerator.code_bits == 1:
+            return Value.cast(fixed), Value.cast(0)
+        planes, is_signed, coded = stages.at(4, "planes"), stages.at(4, "code_signed"), Signal()
+        of_codes = Array((1 << bits) - 1 for bits in range(self._accelerator.code_bits + 1))[planes - is_signed]
+        m.d.comb += coded.eq(planes != 1)
+        return Mux(coded, of_codes, fixed), coded & ~is_signed
+
+    def _codes(self, m: Module, stages: _Stages, advance: Signal) -> CodeWriter:
+        """Return what writes the codes of the step in the last stage. Its valid lanes are found one stage before."""
+        a = self._accelerator
+        m.submodules.codes = codes = CodeWriter(a, vector_lane.result_bits(a.sum_bits))
+        connect(m, codes.write, flipped(self.activation))
+        fields = {"valid": "valid", "sets": "sets", "row": "row", "lines": "code_lines", "position": "position"}
+        if a.code_bits > 1:
+            fields["plane_bit"] = "plane_bit"
+            m.d.comb += codes.coded.eq(stages.at(STAGES, "planes") != 1)
+        row_end, rest = stages.at(STAGES - 1, "row_end"), stages.at(STAGES - 1, "rest")
+        lanes = Cat(~row_end | (rest > lane) for lane in range(a.vector_lanes))
+        m.d.comb += [
+            *(getattr(codes, port).eq(stages.at(STAGES, field)) for port, field in fields.items()),
+            codes.taken.eq(self.taken),
+            codes.mask.eq(delayed(m, lanes, "lanes", enable=advance)),
+            codes.levels.eq(self.level.data[0]),
+        ]
+        return codes
+
+    def _keep_rows(self, m: Module, stages: _Stages, table: RowTable, counter: VectorCounter, leaves: Signal) -> None:
+        """Let the rows of an instruction with `statistics` into the table, and nothing else in until they are there."""
+        blocked, done = Signal(), Signal()
+        statistics, end = stages.at(STAGES, "statistics"), stages.at(STAGES, "end")
+        head = instruction_layout(Opcode.VECTOR)(self.issue.head)
+        m.d.comb += [
+            counter.blocked.eq(blocked),
+            table.valid.eq(leaves & statistics),
+            table.last.eq(stages.at(STAGES, "row_end")),
+            table.end.eq(end),
+            table.row.eq(stages.at(STAGES, "row")),
+            table.channels.eq(counter.channels),
+            table.epsilon.eq(counter.epsilon),
+        ]
+        m.d.sync += [done.eq(table.done), self.retire.eq(table.done | leaves & end & ~statistics)]
+        with m.If(done):
+            m.d.sync += blocked.eq(0)
+        with m.If(self.issue.issued):
+            m.d.sync += blocked.eq(head.statistics)

@@ -1,0 +1,167 @@
+"""The steps of a VECTOR: rows, slices, planes, and the lines of each. Order: docs/machine.md, section 2."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.arch import Accelerator
+from hw.gateware.interfaces import Issue, instruction_layout
+from hw.gateware.row_root import CHANNEL_BITS, EPSILON_BITS
+from hw.isa import Opcode, Source
+
+#: Sets of codes that an instruction can write.
+SETS = 3
+
+#: Operands that go with each step as they are.
+_CARRIED = {"normalise": 1, "scale": 1, "add": 1, "keep": 1, "statistics": 1, "sets": 2, "shift": 5}
+
+
+class VectorStep(data.StructLayout):
+    """What goes with a step through the pipeline.
+
+    `row_end` marks the last slice of a row: its first `rest` lanes are valid, in any other slice all are. `bank` and
+    `piece` say where in a line of the sums buffer the slice stands, `code_lines` and `position` where its codes go. Of
+    codes of several `planes`, `plane_bit` is the bit that the step writes.
+    """
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        a = accelerator
+        coded = {"planes": 4, "code_signed": 1, "plane_bit": range(a.code_bits)} if a.code_bits > 1 else {}
+        super().__init__(
+            {
+                "valid": 1,
+                "end": 1,
+                "row": range(a.rows),
+                "row_end": 1,
+                "rest": range(a.vector_lanes + 1),
+                "from_fixed": 1,
+                "bank": range(a.drain_rows),
+                "piece": range(a.sum_line_sums // a.vector_lanes),
+                "source_line": 16,
+                "scale_line": 16,
+                "add_line": 16,
+                "fixed_line": 16,
+                "level_line": 16,
+                "code_lines": data.ArrayLayout(16, SETS),
+                "position": range(a.line_slices),
+                **_CARRIED,
+                **coded,
+            }
+        )
+
+
+class VectorCounter(wiring.Component):
+    """Walk through (row, slice, plane) of a VECTOR: a step per cycle with `advance`.
+
+    Nothing is accepted while `blocked`. `channels` and `epsilon` are those of the instruction that was issued last.
+    """
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self._accelerator = a = accelerator
+        super().__init__(
+            {
+                "issue": In(Issue()),
+                "advance": In(1),
+                "blocked": In(1),
+                "channels": Out(CHANNEL_BITS),
+                "epsilon": Out(EPSILON_BITS),
+                "step": Out(VectorStep(a)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        a, step = self._accelerator, self.step
+        layout = instruction_layout(Opcode.VECTOR)
+        head, held = layout(self.issue.head), Signal(layout)
+        active, slice_done, finishing = Signal(), Signal(), Signal()
+        row, rows_left, channels_left = Signal(range(a.rows)), Signal(7), Signal(CHANNEL_BITS)
+        number, index = Signal(CHANNEL_BITS - 1), Signal(16)
+        plane_end, plane_lines = self._walk_planes(m, (head, held), active & self.advance)
+        m.d.comb += [
+            slice_done.eq(active & self.advance & plane_end),
+            finishing.eq(active & self.advance & step.end),
+            self.issue.can_accept.eq((~active | finishing) & ~self.blocked),
+            self.channels.eq(held.channels),
+            self.epsilon.eq(held.epsilon),
+            step.valid.eq(active),
+            step.end.eq(plane_end & step.row_end & (rows_left == 1)),
+            step.row.eq(row),
+            step.row_end.eq(channels_left <= a.vector_lanes),
+            step.rest.eq(channels_left),
+            *(step[name].eq(held[name]) for name in _CARRIED),
+        ]
+        sum_line = self._walk_sums(m, head, number, slice_done)
+        self._locate(m, held, (number, index, sum_line), plane_lines)
+        with m.If(slice_done):
+            m.d.sync += [number.eq(number + 1), index.eq(index + 1)]
+            m.d.sync += channels_left.eq(channels_left - a.vector_lanes)
+            with m.If(step.row_end):
+                m.d.sync += [number.eq(0), channels_left.eq(held.channels)]
+                m.d.sync += [row.eq(row + 1), rows_left.eq(rows_left - 1)]
+        with m.If(finishing):
+            m.d.sync += active.eq(0)
+        with m.If(self.issue.issued):
+            m.d.sync += [
+                active.eq(1),
+                held.eq(head),
+                *(register.eq(0) for register in (row, number, index)),
+                rows_left.eq(head.rows),
+                channels_left.eq(head.channels),
+            ]
+        return m
+
+    def _walk_planes(self, m: Module, operands: tuple[data.View, data.View], moving: Value) -> tuple[Value, Value]:
+        """Return whether the step's plane is the last one, and by how many lines it lies behind the first."""
+        a, step, (head, held) = self._accelerator, self.step, operands
+        if a.code_bits == 1:
+            return Const(1), Const(0)
+        plane_bit, lines, end = Signal(range(a.code_bits)), Signal(16), Signal()
+        m.d.comb += [
+            end.eq(plane_bit == 0),
+            step.planes.eq(held.planes),
+            step.code_signed.eq(held.code_signed),
+            step.plane_bit.eq(plane_bit),
+        ]
+        with m.If(moving):
+            m.d.sync += [plane_bit.eq(plane_bit - 1), lines.eq(lines + held.code_line_1)]
+            with m.If(end):
+                m.d.sync += [plane_bit.eq(held.planes - 1), lines.eq(0)]
+        with m.If(self.issue.issued):
+            m.d.sync += [plane_bit.eq(head.planes - 1), lines.eq(0)]
+        return end, lines
+
+    def _walk_sums(self, m: Module, head: data.View, number: Signal, slice_done: Signal) -> Value:
+        """Return the line of the sums buffer; the rows of a group stand in the same lines of their banks."""
+        a, step = self._accelerator, self.step
+        shift = (a.sum_line_sums // a.vector_lanes - 1).bit_length()
+        bank, first_line, line = Signal(range(a.drain_rows)), Signal(16), Signal(16)
+        m.d.comb += [line.eq(first_line + (number >> shift)), step.bank.eq(bank), step.piece.eq(number[:shift])]
+        with m.If(slice_done & step.row_end):
+            m.d.sync += bank.eq(bank + 1)
+            with m.If(bank == a.drain_rows - 1):
+                m.d.sync += [bank.eq(0), first_line.eq(line + 1)]
+        with m.If(self.issue.issued):
+            m.d.sync += [bank.eq(0), first_line.eq(head.source_line)]
+        return line
+
+    def _locate(self, m: Module, held: data.View, place: tuple[Signal, Signal, Value], plane_lines: Value) -> None:
+        """Give the lines of a slice: its `number` in the row, and its `index` in the rows one after the other."""
+        step, (number, index, sum_line) = self.step, place
+        shift = (self._accelerator.line_slices - 1).bit_length()
+        position = Signal(17)
+        from_fixed = held.source == Source.FIXED
+        m.d.comb += [
+            position.eq(held.code_group + number),
+            step.position.eq(position[:shift]),
+            step.from_fixed.eq(from_fixed),
+            step.source_line.eq(Mux(from_fixed, held.source_line + index, sum_line)),
+            step.scale_line.eq(held.scale_line + number),
+            step.add_line.eq(held.add_line + index),
+            step.fixed_line.eq(held.fixed_line + index),
+            step.level_line.eq(held.level_line + number),
+        ]
+        bases = (held.code_line + plane_lines, held.code_line_1, held.code_line_2)
+        m.d.comb += [step.code_lines[s].eq(base + (position >> shift)) for s, base in enumerate(bases)]

@@ -1,0 +1,176 @@
+"""SUMS and VECTOR in values: the sums buffer, the fixed buffer, and what becomes of a row on its way to codes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from hw.arch import Accelerator
+from hw.isa import Instruction, Source
+from sim.checksum import checksum, fold_bits
+from sim.moments import Moments, round_shift, saturate
+from sim.rules import check_vector
+from sim.transfers import require_lines
+from sim.writes import put
+
+_FIXED_BITS = 16
+_THRESHOLD_BITS = 17
+_SETS = 3
+
+
+class Vector:
+    """The state of VECTOR: sums int64 [bank, line, sum], fixed int64 [line, lane], and the moments of rows."""
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        a = accelerator
+        self.accelerator = a
+        there = a.vector_lanes > 0
+        self.sums = np.zeros((a.drain_rows, a.sum_lines * there, a.sum_line_sums), np.int64)
+        self.fixed = np.zeros((a.fixed_lines * there, a.vector_lanes), np.int64)
+        self.moments = Moments(a.rows)
+
+    # --- SUMS ----------------------------------------------------------------------------------------------------
+
+    def write_sums(self, i: Instruction, d: np.ndarray) -> None:
+        """Write the D [column group, row, column] of a tile that a SUMS takes; rows that are not valid are left out."""
+        groups, _, columns = d.shape
+        banks, lines, line_sums = self.sums.shape
+        skipped, position = divmod(i.output_group, line_sums // columns)
+        length = -(-(position + groups) * columns // line_sums)
+        require_lines("sums", i.output_line + skipped + (i.rows - 1) // banks * i.output_stride, length, lines)
+        flat = self.sums.reshape(banks, -1)
+        for n in range(groups):
+            for row in range(0, i.rows, banks):
+                part = d[n, row : min(row + banks, i.rows)]
+                start = (i.output_line + row // banks * i.output_stride) * line_sums + (i.output_group + n) * columns
+                flat[: len(part), start : start + columns] = part
+
+    # --- VECTOR --------------------------------------------------------------------------------------------------
+
+    def execute(self, i: Instruction, buffers: Mapping[str, np.ndarray]) -> int:
+        """Execute a VECTOR; return the checksum of the words that it wrote. Numbers are [row, slice * lane]."""
+        check_vector(self.accelerator, i)
+        slices = -(-i.channels // self.accelerator.vector_lanes)
+        code_lines = _code_lines(i)
+        self._check_lines(i, slices, code_lines)
+        y = self._row_numbers(i, slices)
+        if i.normalise:
+            y = self.moments.normalise(y, i.channels)
+        if i.scale:
+            y = _scaled(i, y, *self._scales(i, slices, buffers["scale"][0]))
+        if i.add:
+            y = saturate(y + self._fixed_rows(i.add_line, i.rows, slices), _FIXED_BITS)
+        valid = np.arange(y.shape[1]) < i.channels
+        kept = np.where(valid, y, 0)
+        codes = self._codes(i, y, slices, buffers["level"][0]) & valid
+        if i.keep:
+            self.fixed[i.fixed_line : i.fixed_line + i.rows * slices] = kept.reshape(i.rows * slices, -1)
+        if i.statistics:
+            self.moments.take(y[:, : i.channels], i.epsilon)
+        codes = codes.reshape(len(codes), i.rows, slices, self.accelerator.vector_lanes)
+        self._write_codes(buffers["activation"], code_lines, i.code_group, codes)
+        return self._checksum(kept if i.keep else np.zeros_like(kept), codes, i.planes)
+
+    def _check_lines(self, i: Instruction, slices: int, code_lines: list[int]) -> None:
+        """Refuse a line outside its buffer."""
+        a, count = self.accelerator, i.rows * slices
+        if i.source == Source.SUMS:
+            row_lines = -(-i.channels // a.sum_line_sums)
+            require_lines("sums", i.source_line, -(-i.rows // a.drain_rows) * row_lines, a.sum_lines)
+        else:
+            require_lines("fixed", i.source_line, count, a.fixed_lines)
+        if i.scale:
+            require_lines("scale", i.scale_line, slices, a.scale_lines)
+        if i.add:
+            require_lines("fixed", i.add_line, count, a.fixed_lines)
+        if i.keep:
+            require_lines("fixed", i.fixed_line, count, a.fixed_lines)
+        if i.sets and i.planes == 1:
+            require_lines("level", i.level_line, slices, a.level_lines)
+        skipped, last = i.code_group // a.line_slices, (i.code_group + slices - 1) // a.line_slices
+        for line in code_lines:
+            require_lines("activation", line + skipped, last - skipped + 1, a.activation_lines)
+
+    def _row_numbers(self, i: Instruction, slices: int) -> np.ndarray:
+        """Return what the source holds."""
+        if i.source == Source.FIXED:
+            return self._fixed_rows(i.source_line, i.rows, slices)
+        banks, _, line_sums = self.sums.shape
+        row_lines, groups = -(-i.channels // line_sums), -(-i.rows // banks)
+        used = self.sums[:, i.source_line : i.source_line + groups * row_lines]
+        rows = used.reshape(banks, groups, -1).swapaxes(0, 1).reshape(groups * banks, -1)
+        return rows[: i.rows, : slices * self.accelerator.vector_lanes]
+
+    def _fixed_rows(self, line: int, rows: int, slices: int) -> np.ndarray:
+        """Return rows of the fixed buffer."""
+        return self.fixed[line : line + rows * slices].reshape(rows, -1)
+
+    def _scales(self, i: Instruction, slices: int, buffer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return multipliers and addends."""
+        entries = self._entries(i.scale_line, slices, buffer)
+        return _signed(entries, 0, 16), _signed(entries, 16, 32)
+
+    def _entries(self, line: int, slices: int, buffer: np.ndarray) -> np.ndarray:
+        """Return the entries of 64 bits of lines of scales or levels, int64 [slice * lane]."""
+        used = buffer[line : line + slices, : self.accelerator.vector_lanes * 8]
+        return np.ascontiguousarray(used).view("<i8").ravel()
+
+    # --- codes ---------------------------------------------------------------------------------------------------
+
+    def _codes(self, i: Instruction, y: np.ndarray, slices: int, buffer: np.ndarray) -> np.ndarray:
+        """Return the bits of all sets, or of all planes, bool [set or plane, row, slice * lane]."""
+        if i.planes > 1:
+            return (y >> np.arange(i.planes - 1, -1, -1)[:, None, None] & 1) != 0
+        codes = np.zeros((i.sets, *y.shape), bool)
+        if i.sets:
+            entries = self._entries(i.level_line, slices, buffer)
+            for s in range(i.sets):
+                polarity = entries >> 18 * s + _THRESHOLD_BITS & 1
+                codes[s] = (y >= _signed(entries, 18 * s, _THRESHOLD_BITS)) ^ (polarity != 0)
+        return codes
+
+    def _write_codes(self, buffer: np.ndarray, lines: list[int], group: int, codes: np.ndarray) -> None:
+        """Write the codes [set or plane, row, slice, lane], step by step where sets or planes share lines."""
+        count, rows, slices, _ = codes.shape
+        if not count:
+            return
+        line_slices = self.accelerator.line_slices
+        ordered, length = sorted(lines), -(-(group % line_slices + slices) // line_slices)
+        apart = all(after - before >= length for before, after in zip(ordered, ordered[1:], strict=False))
+        together = slices if apart else 1
+        for q in range(0, slices, together):
+            for line, part in zip(lines, codes[:, :, q : q + together], strict=True):
+                put(buffer[:rows], line, group + q, part)
+
+    def _checksum(self, y: np.ndarray, codes: np.ndarray, planes: int) -> int:
+        """Return the checksum of all steps: y of each lane, then a bit of each lane for each of three sets."""
+        _, rows, slices, lanes = codes.shape
+        words = np.zeros((rows, slices, planes, (_FIXED_BITS + _SETS) * lanes), np.uint8)
+        places = y.reshape(rows, slices, 1, lanes, 1) >> np.arange(_FIXED_BITS) & 1
+        words[..., : _FIXED_BITS * lanes] = places.reshape(rows, slices, 1, -1)
+        for number, bits in enumerate(codes):
+            plane, s = (number, 0) if planes > 1 else (0, number)
+            start = (_FIXED_BITS + s) * lanes
+            words[:, :, plane, start : start + lanes] = bits
+        return checksum(fold_bits(words.reshape(rows * slices * planes, -1)))
+
+
+def _code_lines(i: Instruction) -> list[int]:
+    """Return the line from which the codes of each set, or each plane, are counted."""
+    if i.planes > 1:
+        return [i.code_line + u * i.code_line_1 for u in range(i.planes)]
+    return [i.code_line, i.code_line_1, i.code_line_2][: i.sets]
+
+
+def _scaled(i: Instruction, v: np.ndarray, multipliers: np.ndarray, addends: np.ndarray) -> np.ndarray:
+    """Return round_shift(v * multiplier + addend, shift), clamped to 16 bits or to codes of several bits."""
+    y = round_shift(v * multipliers + addends, i.shift)
+    if i.planes == 1:
+        return saturate(y, _FIXED_BITS)
+    return saturate(y, i.planes) if i.code_signed else np.clip(y, 0, (1 << i.planes) - 1)
+
+
+def _signed(entries: np.ndarray, offset: int, width: int) -> np.ndarray:
+    """Return the signed field of each entry of 64 bits."""
+    return entries << 64 - offset - width >> 64 - width

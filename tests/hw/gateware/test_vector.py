@@ -1,0 +1,293 @@
+"""The vector unit against integers: every number, every bit and every cycle."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import pytest
+from amaranth.hdl import ResetInserter, Signal
+
+from hw.arch import Accelerator
+from hw.gateware.vector import LANE_MODULE, VectorUnit
+from hw.gateware.vector_lane import VectorLane
+from hw.isa import Opcode, Source
+from tests.hw.gateware.cells import put_cells_inside
+from tests.hw.gateware.clockwork import check, drive, instruction, seeded, seen, simulate
+from tests.hw.gateware.rows import normalised
+from tests.hw.gateware.vectors import DEFAULTS, Operands, Tables, Twin
+
+#: Lines of fixed numbers: so many for the rows of one instruction. Block 0 is never written.
+BLOCK, BLOCKS = 32, 3
+THRESHOLDS = (-65536, -32769, -32768, -32767, -1, 0, 1, 2, 32766, 32767, 32768, 65535)
+
+ACCELERATORS = {
+    "lanes = columns": Accelerator(rows=3, columns=4, vector_lanes=4, drain_rows=2, sum_bits=15),
+    "fewer lanes": Accelerator(rows=4, columns=8, vector_lanes=2, drain_rows=3, sum_bits=31, code_bits=4),
+    "more lanes": Accelerator(rows=2, columns=2, vector_lanes=8, word_bits=8, sum_bits=9, port_bits=8, code_bits=8),
+    "one lane": Accelerator(rows=1, columns=1, vector_lanes=1, word_bits=1, sum_bits=20, port_bits=8, code_bits=2),
+}
+
+
+def unit(a: Accelerator, monkeypatch: pytest.MonkeyPatch) -> VectorUnit:
+    """Return a unit that holds its lanes itself."""
+    put_cells_inside(monkeypatch, {LANE_MODULE: lambda: VectorLane(a.sum_bits)})
+    return VectorUnit(a)
+
+
+def any_number(bits: int, random: Random) -> int:
+    high = (1 << bits - 1) - 1
+    return random.choice([-high - 1, high, 0, random.randint(-9, 9), random.randint(-high - 1, high)])
+
+
+def random_tables(a: Accelerator, random: Random) -> Tables:
+    lanes, lines = range(a.vector_lanes), range(16)
+    return Tables(
+        sums=[
+            [[any_number(a.sum_bits, random) for _ in range(a.sum_line_sums)] for _ in range(64)]
+            for _ in range(a.drain_rows)
+        ],
+        fixed=[[any_number(16, random) for _ in lanes] for _ in range(BLOCK * BLOCKS)],
+        scales=[[(any_number(16, random), any_number(32, random)) for _ in lanes] for _ in lines],
+        levels=[[[(any_threshold(random), random.getrandbits(1)) for _ in range(3)] for _ in lanes] for _ in lines],
+    )
+
+
+def any_threshold(random: Random) -> int:
+    return random.choice([random.choice(THRESHOLDS), random.randint(-65536, 65535)])
+
+
+def packed(numbers: list[int], bits: int) -> int:
+    return sum(number % (1 << bits) << bits * index for index, number in enumerate(numbers))
+
+
+def line_of(a: Accelerator, tables: Tables, port: str, line: int) -> int:
+    """Return a line as its buffer shows it; what does not matter is not 0."""
+    if port == "sums":
+        lines = [packed(bank[line % len(bank)], a.sum_bits) for bank in tables.sums]
+        return packed(lines, a.sum_bits * a.sum_line_sums)
+    if port in ("source", "residual"):
+        return packed(tables.fixed[line % len(tables.fixed)], 16)
+    if port == "scale":
+        entries = [m % 65536 | addend % (1 << 32) << 16 | 0xABCD << 48 for m, addend in tables.scales[line % 16]]
+    else:
+        entries = [
+            packed([t % (1 << 17) | p << 17 for t, p in lane], 18) | 0x2AA << 54 for lane in tables.levels[line % 16]
+        ]
+    return packed(entries, 64)
+
+
+def random_vector(a: Accelerator, random: Random, twin: Twin) -> tuple[Operands, int]:
+    """Return a legal VECTOR on few lines, and whether it waits for those before it.
+
+    Without the wait it reads nothing that another one writes.
+    """
+    own = int(random.random() < 0.5)
+    blocks = [BLOCK * random.randrange(BLOCKS) if own else 0 for _ in range(2)]
+    channels = random.randint(1, min(3 * a.vector_lanes + 1, 12))
+    vector = DEFAULTS | {
+        "source": random.choice(list(Source)), "rows": random.randint(1, a.rows), "channels": channels,
+        "scale": random.getrandbits(1), "shift": random.randrange(32), "sets": random.randrange(4),
+        "add_line": blocks[1], "fixed_line": BLOCK * random.randrange(1, BLOCKS), "scale_line": random.randrange(3),
+        "level_line": random.randrange(3), "code_group": random.randrange(70), "epsilon": random.choice([0, 1, 9999]),
+        **{name: random.randrange(65536) for name in ("code_line", "code_line_1", "code_line_2")},
+    }  # fmt: skip
+    vector["source_line"] = blocks[0] if vector["source"] == Source.FIXED else random.randrange(8)
+    held = {twin.norms[row].channels if row in twin.norms else 0 for row in range(vector["rows"])}
+    if own and vector["source"] == Source.FIXED and len(held) == 1 and 0 not in held and random.random() < 0.8:
+        vector |= {"normalise": 1, "channels": held.pop()}
+    if vector["scale"] or (vector["source"] == Source.FIXED and not vector["normalise"]):
+        vector |= {name: random.getrandbits(1) for name in ("add", "keep", "statistics")}
+    if a.code_bits > 1 and vector["scale"] and not vector["normalise"] and random.random() < 0.5:
+        vector |= {"add": 0, "keep": 0, "statistics": 0, "sets": 1, "code_signed": random.getrandbits(1)}
+        vector |= {"planes": random.randint(2, a.code_bits)}
+    return vector, own
+
+
+async def cycle_of(ctx: Any, dut: VectorUnit, twin: Twin, taken: int, issued: Operands | None) -> None:
+    """Run a cycle of the unit beside its twin, and answer what it reads."""
+    a = twin.a
+    drive(ctx, dut, {"taken": taken, "issue.issued": issued is not None})
+    if issued:
+        drive(ctx, dut, {"issue.head": instruction(Opcode.VECTOR, **issued)})
+    check(ctx, dut, twin.outputs(taken), twin.cycle)
+    ports = [port for port in ("sums", "source", "residual", "scale", "level") if seen(ctx, dut, f"{port}.enable")]
+    answers = {f"{port}.data": line_of(a, twin.tables, port, seen(ctx, dut, f"{port}.line")) for port in ports}
+    twin.step(taken, issued)
+    await ctx.tick()
+    drive(ctx, dut, answers)
+
+
+async def compare(ctx: Any, dut: VectorUnit, twin: Twin, random: Random, cycles: int, taken_rate: float) -> None:
+    """Run the unit beside its twin on legal instructions."""
+    for _ in range(cycles):
+        taken = int(random.random() < taken_rate)
+        vector, own = random_vector(twin.a, random, twin)
+        issues = twin.accepts(taken) and not (own and twin.outstanding) and random.random() < 0.8
+        await cycle_of(ctx, dut, twin, taken, vector if issues else None)
+    drive(ctx, dut, {"issue.issued": 0})
+
+
+@pytest.mark.parametrize("taken_rate", [0.0, 0.5])
+@pytest.mark.parametrize("name", ACCELERATORS)
+def test_unit_equals_its_twin(name: str, taken_rate: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, random = ACCELERATORS[name], seeded("vector", name, taken_rate)
+    dut = unit(a, monkeypatch)
+
+    async def process(ctx: Any) -> None:
+        twin = Twin(a, random_tables(a, random))
+        await compare(ctx, dut, twin, random, 1500, taken_rate)
+        assert len(twin.pulses) > 20
+        assert twin.norms
+
+    simulate(dut, process)
+
+
+def test_a_reset_in_flight_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, random = ACCELERATORS["fewer lanes"], seeded("vector reset")
+    dut, reset = unit(a, monkeypatch), Signal()
+
+    async def process(ctx: Any) -> None:
+        for _ in range(15):
+            await compare(ctx, dut, Twin(a, random_tables(a, random)), random, random.randrange(5, 60), 0.3)
+            ctx.set(reset, 1)
+            await ctx.tick()
+            ctx.set(reset, 0)
+
+    simulate(ResetInserter(reset)(dut), process)
+
+
+VECTOR = DEFAULTS | {"source": Source.SUMS, "source_line": 0, "rows": 1}
+SMALL = Accelerator(rows=2, columns=2, vector_lanes=2, word_bits=8, sum_bits=9, drain_rows=2)
+
+
+def timeline(monkeypatch: pytest.MonkeyPatch, program: list[tuple[int, Operands]], taken: set[int]) -> list[set[str]]:
+    """Issue instructions in the given cycles, or as soon after as they are accepted. Return what happens when."""
+    dut, random = unit(SMALL, monkeypatch), seeded("timeline")
+    events: list[set[str]] = []
+
+    async def process(ctx: Any) -> None:
+        twin, waiting = Twin(SMALL, random_tables(SMALL, random)), list(program)
+        for cycle in range(40):
+            now = int(cycle in taken)
+            issues = waiting and waiting[0][0] <= cycle and twin.accepts(now)
+            issued = VECTOR | waiting.pop(0)[1] if issues else None
+            drive(ctx, dut, {"taken": now})
+            names = {"entering": "enters", "stopped": "stands", "retire": "pulse", "fixed.enable": "fixed"}
+            names |= {"activation.banks": "codes"}
+            events.append({name for port, name in names.items() if seen(ctx, dut, port)})
+            events[-1] |= {"issued"} if issues else set()
+            await cycle_of(ctx, dut, twin, now, issued)
+        assert not waiting
+
+    simulate(dut, process)
+    return events
+
+
+def cycles_of(events: list[set[str]], name: str) -> list[int]:
+    return [cycle for cycle, names in enumerate(events) if name in names]
+
+
+KEPT = {"channels": 2, "scale": 1, "keep": 1}
+
+
+def test_cycles_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Issued in 3, entered in 4, in stage 6 in 10; the pulse one cycle later."""
+    events = timeline(monkeypatch, [(3, KEPT)], set())
+    assert events[3:12] == [{"issued"}, {"enters"}, *[set()] * 5, {"fixed"}, {"pulse"}]
+
+
+def test_steps_follow_each_other_and_so_do_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two rows of three slices, then one step, accepted as the last of six enters."""
+    events = timeline(monkeypatch, [(0, KEPT | {"channels": 5, "rows": 2}), (1, KEPT)], set())
+    assert cycles_of(events, "issued") == [0, 6]
+    assert cycles_of(events, "enters") == [1, 2, 3, 4, 5, 6, 7]
+    assert cycles_of(events, "fixed") == [7, 8, 9, 10, 11, 12, 13]
+    assert cycles_of(events, "pulse") == [13, 14]
+
+
+@pytest.mark.parametrize("sets", [1, 2, 3])
+def test_each_set_takes_a_cycle(sets: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three steps: the first is in stage 6 in cycle 7."""
+    events = timeline(monkeypatch, [(0, {"channels": 6, "sets": sets})], set())
+    assert cycles_of(events, "codes") == list(range(7, 7 + 3 * sets))
+    last = 6 + 3 * sets
+    assert cycles_of(events, "stands") == [c for c in range(7, last + 1) if (c - 6) % sets]
+    assert cycles_of(events, "pulse") == [last + 1]
+
+
+def test_a_step_without_codes_does_not_wait_for_the_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
+    events = timeline(monkeypatch, [(0, KEPT | {"channels": 6})], set(range(40)))
+    assert (cycles_of(events, "fixed"), cycles_of(events, "stands"), cycles_of(events, "pulse")) == (
+        [7, 8, 9],
+        [],
+        [10],
+    )
+
+
+def test_it_stands_still_while_drain_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Codes of two steps, two sets each, and numbers; the buffer is taken in cycles 7, 9 and 10."""
+    events = timeline(monkeypatch, [(0, KEPT | {"channels": 4, "sets": 2}), (0, KEPT)], {0, 3, 7, 9, 10})
+    assert cycles_of(events, "codes") == [8, 11, 12, 13]
+    assert cycles_of(events, "stands") == [7, 8, 9, 10, 12]
+    assert cycles_of(events, "fixed") == [11, 13, 14]
+    assert cycles_of(events, "pulse") == [14, 15]
+
+
+def test_the_pipeline_fills_while_it_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has entered stays where it is; nothing enters, and an instruction that ends is not replaced."""
+    program = [(0, {"channels": 2, "sets": 1}), (6, KEPT | {"channels": 4}), (8, KEPT)]
+    events = timeline(monkeypatch, program, set(range(7, 12)))
+    assert cycles_of(events, "issued") == [0, 6, 13]
+    assert cycles_of(events, "enters") == [1, 12, 13, 14]
+    assert cycles_of(events, "stands") == [7, 8, 9, 10, 11]
+    assert cycles_of(events, "fixed") == [18, 19, 20]
+
+
+def test_statistics_are_12_cycles_behind_and_nothing_is_accepted_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = [(0, KEPT), (0, KEPT | {"statistics": 1, "rows": 2}), (0, KEPT), (0, KEPT)]
+    events = timeline(monkeypatch, program, set())
+    assert cycles_of(events, "issued") == [0, 1, 22, 23]
+    assert cycles_of(events, "enters") == [1, 2, 3, 23, 24]
+    assert cycles_of(events, "fixed") == [7, 8, 9, 29, 30]
+    assert cycles_of(events, "pulse") == [8, 21, 30, 31], "the one in 8 is not that of the statistics"
+
+
+def test_statistics_of_steps_with_codes_count_from_the_last_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    events = timeline(monkeypatch, [(0, KEPT | {"statistics": 1, "sets": 3})], {8})
+    assert (cycles_of(events, "codes"), cycles_of(events, "pulse")) == ([7, 9, 10], [22])
+
+
+@pytest.mark.parametrize("channels", [1, 5, 8])
+def test_a_row_is_normalised_as_the_definition_says(channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two rows: statistics, and then the norm with a gain of 1, which saturates at 16 bits."""
+    a, random = ACCELERATORS["lanes = columns"], seeded("norm", channels)
+    dut, slices = unit(a, monkeypatch), -(-channels // 4)
+    rows = [[random.randint(-999, 999) for _ in range(channels)] for _ in range(2)]
+    tables = random_tables(a, random)
+    for index, row in enumerate(rows):
+        padded = row + [77] * (slices * 4 - channels)
+        for q in range(slices):
+            tables.fixed[index * slices + q] = padded[4 * q : 4 * q + 4]
+    tables.scales[0] = tables.scales[1] = [(1, 0)] * 4
+    fixed = DEFAULTS | {"source": Source.FIXED, "source_line": 0, "channels": channels, "rows": 2}
+    written: dict[int, int] = {}
+
+    async def process(ctx: Any) -> None:
+        twin = Twin(a, tables)
+        for vector in (
+            fixed | {"statistics": 1, "epsilon": 1},
+            fixed | {"normalise": 1, "scale": 1, "keep": 1, "fixed_line": 40},
+        ):
+            await cycle_of(ctx, dut, twin, 0, vector)
+            while twin.outstanding:
+                if seen(ctx, dut, "fixed.enable"):
+                    written[seen(ctx, dut, "fixed.line")] = seen(ctx, dut, "fixed.data")
+                await cycle_of(ctx, dut, twin, 0, None)
+
+    simulate(dut, process)
+    expected = {}
+    for index, row in enumerate(rows):
+        values = [min(max(g, -32768), 32767) for g in normalised(row, 1)] + [0] * (slices * 4 - channels)
+        expected |= {40 + index * slices + q: packed(values[4 * q : 4 * q + 4], 16) for q in range(slices)}
+    assert written == expected

@@ -1,0 +1,158 @@
+"""The step counter of the vector unit against loops over rows, slices and planes."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import pytest
+from amaranth.hdl import ResetInserter, Signal
+
+from hw.arch import Accelerator
+from hw.gateware.vector_steps import VectorCounter
+from hw.isa import Opcode
+from tests.hw.gateware.clockwork import check, drive, instruction, seeded, simulate
+from tests.hw.gateware.vectors import DEFAULTS, Outputs, random_operands, steps_of
+
+ACCELERATORS = {
+    "lanes = columns": Accelerator(rows=4, columns=4, vector_lanes=4, drain_rows=2),
+    "fewer lanes": Accelerator(rows=5, columns=8, vector_lanes=2, drain_rows=3, code_bits=4),
+    "more lanes": Accelerator(rows=3, columns=2, vector_lanes=16, word_bits=8, port_bits=8, code_bits=8),
+    "one lane": Accelerator(rows=1, columns=1, vector_lanes=1, word_bits=1, port_bits=8),
+    "most": Accelerator(rows=64, columns=64, vector_lanes=128, drain_rows=64, code_bits=2),
+}
+
+
+async def compare(
+    ctx: Any, dut: VectorCounter, a: Accelerator, random: Random, cycles: int, advance_rate: float
+) -> int:
+    """Run the counter beside the steps that it must make. Return how many instructions have finished."""
+    steps: list[Outputs] = []
+    finished = 0
+    for cycle in range(cycles):
+        vector = random_operands(a, random)
+        advance, blocked = int(random.random() < advance_rate), int(random.random() < 0.2)
+        ends = not steps or bool(advance and steps[0]["end"])
+        accepts = ends and not blocked
+        issued = int(accepts and random.random() < 0.8)
+        drive(ctx, dut, {"issue.head": instruction(Opcode.VECTOR, **vector), "issue.issued": issued})
+        drive(ctx, dut, {"advance": advance, "blocked": blocked})
+        expected = {"issue.can_accept": accepts, "step.valid": bool(steps)}
+        expected |= {f"step.{name}": value for name, value in steps[0].items()} if steps else {}
+        check(ctx, dut, expected, cycle)
+        finished += int(bool(steps) and ends)
+        steps = list(steps_of(a, vector)) if issued else steps[advance:]
+        await ctx.tick()
+        if issued:
+            check(ctx, dut, {"channels": vector["channels"], "epsilon": vector["epsilon"]})
+    drive(ctx, dut, {"issue.issued": 0})
+    return finished
+
+
+@pytest.mark.parametrize("advance_rate", [1.0, 0.5])
+@pytest.mark.parametrize("name", ACCELERATORS)
+def test_counter_equals_its_twin(name: str, advance_rate: float) -> None:
+    a, random = ACCELERATORS[name], seeded("vector steps", name, advance_rate)
+    dut = VectorCounter(a)
+
+    async def process(ctx: Any) -> None:
+        assert await compare(ctx, dut, a, random, 500, advance_rate) > 0
+
+    simulate(dut, process)
+
+
+def test_a_reset_in_flight_leaves_nothing_behind() -> None:
+    a, random = ACCELERATORS["fewer lanes"], seeded("vector steps reset")
+    dut, reset = VectorCounter(a), Signal()
+
+    async def process(ctx: Any) -> None:
+        for _ in range(15):
+            await compare(ctx, dut, a, random, random.randrange(3, 40), 0.8)
+            ctx.set(reset, 1)
+            await ctx.tick()
+            ctx.set(reset, 0)
+
+    simulate(ResetInserter(reset)(dut), process)
+
+
+VECTOR = DEFAULTS | {"source": 0, "source_line": 100, "fixed_line": 200, "add_line": 300, "scale_line": 400}
+VECTOR |= {"level_line": 500, "code_line": 600, "code_line_1": 700, "code_line_2": 800, "code_group": 3}
+
+
+async def walk(ctx: Any, dut: VectorCounter, expected: list[Outputs], **operands: int) -> None:
+    """Issue a VECTOR and see these steps, and no others, from the next cycle on."""
+    drive(ctx, dut, {"issue.head": instruction(Opcode.VECTOR, **(VECTOR | operands)), "issue.issued": 1, "advance": 1})
+    check(ctx, dut, {"step.valid": 0, "issue.can_accept": 1}, "issued in t")
+    await ctx.tick()
+    drive(ctx, dut, {"issue.issued": 0})
+    for index, step in enumerate(expected):
+        last = index == len(expected) - 1
+        check(ctx, dut, {"step.valid": 1, "step.end": last, "issue.can_accept": last} | step, index)
+        await ctx.tick()
+    check(ctx, dut, {"step.valid": 0, "issue.can_accept": 1})
+
+
+def test_rows_and_slices_by_hand() -> None:
+    """Three rows of 11 channels: slices of 4, in lines of 8 sums of two banks; a line of codes has 8 slices."""
+    a = Accelerator(rows=3, columns=8, vector_lanes=4, drain_rows=2)
+    assert (a.sum_line_sums, a.line_slices) == (8, 8)
+    sums = [(100, 0, 0), (100, 0, 1), (101, 0, 0), (100, 1, 0), (100, 1, 1), (101, 1, 0)]
+    sums += [(102, 0, 0), (102, 0, 1), (103, 0, 0)]
+    expected = []
+    for index, (line, bank, piece) in enumerate(sums):
+        r, q = divmod(index, 3)
+        step = {"row": r, "row_end": q == 2, "source_line": line, "bank": bank, "piece": piece}
+        step |= {"fixed_line": 200 + index, "add_line": 300 + index, "scale_line": 400 + q, "level_line": 500 + q}
+        step |= {"code_lines": 600 | 700 << 16 | 800 << 32, "position": 3 + q} | ({"rest": 3} if q == 2 else {})
+        expected.append({f"step.{name}": value for name, value in step.items()})
+    dut = VectorCounter(a)
+
+    async def process(ctx: Any) -> None:
+        await walk(ctx, dut, expected, rows=3, channels=11)
+        from_fixed = [step | {"step.source_line": 100 + index} for index, step in enumerate(expected)]
+        await walk(ctx, dut, from_fixed, rows=3, channels=11, source=1)
+
+    simulate(dut, process)
+
+
+def test_planes_by_hand() -> None:
+    """Each slice makes a step for each plane, `code_line_1` lines further, from the highest bit on."""
+    a = Accelerator(rows=2, columns=4, vector_lanes=4, code_bits=4, port_bits=16)
+    assert a.line_slices == 4
+    expected = []
+    for r in range(2):
+        for q in range(2):
+            for u in range(3):
+                line = 600 + 700 * u + (3 + q) // 4
+                step = {"row": r, "row_end": q, "scale_line": 400 + q, "plane_bit": 2 - u, "position": (3 + q) % 4}
+                step |= {"fixed_line": 200 + 2 * r + q}
+                expected.append({f"step.{name}": value for name, value in step.items()})
+                expected[-1]["step.code_lines"] = line | (700 + (3 + q) // 4) << 16 | (800 + (3 + q) // 4) << 32
+    dut = VectorCounter(a)
+
+    async def process(ctx: Any) -> None:
+        await walk(ctx, dut, expected, rows=2, channels=8, scale=1, sets=1, planes=3)
+
+    simulate(dut, process)
+
+
+def test_nothing_moves_without_advance_and_nothing_is_accepted_while_blocked() -> None:
+    dut = VectorCounter(Accelerator(vector_lanes=4))
+
+    async def process(ctx: Any) -> None:
+        drive(ctx, dut, {"issue.head": instruction(Opcode.VECTOR, **VECTOR, rows=1, channels=1), "issue.issued": 1})
+        await ctx.tick()
+        drive(ctx, dut, {"issue.issued": 0})
+        for _ in range(3):
+            check(ctx, dut, {"step.valid": 1, "step.end": 1, "issue.can_accept": 0, "step.source_line": 100})
+            await ctx.tick()
+        drive(ctx, dut, {"advance": 1})
+        check(ctx, dut, {"issue.can_accept": 1})
+        drive(ctx, dut, {"blocked": 1})
+        check(ctx, dut, {"issue.can_accept": 0})
+        await ctx.tick()
+        check(ctx, dut, {"step.valid": 0, "issue.can_accept": 0})
+        drive(ctx, dut, {"blocked": 0})
+        check(ctx, dut, {"issue.can_accept": 1})
+
+    simulate(dut, process)
