@@ -20,19 +20,24 @@ from hw.bench.build import default_cache, missing_tool
 from hw.bench.compare import is_equal
 from hw.files import FileError
 from tests.agreement.compare import compare
+from tests.agreement.loose_cases import PROGRAMS_PER_GROUP, compare_loose, loose_group
 from tests.agreement.points import LAYERS_PER_GROUP, group, simulator_of
 
+GROUP_SIZE = {"layers": LAYERS_PER_GROUP, "loose": PROGRAMS_PER_GROUP}
+"""Cases of a group, by what is compared: layers that the mapper makes into programs, or programs that it never makes."""
 
-def run_group(seed: int, number: int, only: int | None = None) -> dict[str, Any]:
+
+def run_group(what: str, seed: int, number: int, only: int | None = None) -> dict[str, Any]:
     """Run a group, or one of its cases, and return what the journal keeps."""
-    points = [point for point in group(seed, number) if only in (None, point.number)]
-    simulator = simulator_of(points[0].accelerator)
+    made: list[Any] = [*(loose_group if what == "loose" else group)(seed, number)]
+    points = [point for point in made if only in (None, point.number)]
+    simulator = simulator_of(points[0].program.accelerator if what == "loose" else points[0].accelerator)
     if missing_tool(simulator):
         simulator = "verilator"
     started = time.perf_counter()
     work = Path(tempfile.mkdtemp(prefix="tallybert-regress-"))
     try:
-        results = compare(points, simulator, default_cache(), work)
+        results = (compare_loose if what == "loose" else compare)(points, simulator, default_cache(), work)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     bad = [
@@ -41,6 +46,7 @@ def run_group(seed: int, number: int, only: int | None = None) -> dict[str, Any]
         if not is_equal(result)
     ]
     return {
+        "what": what,
         "seed": seed,
         "group": number,
         "simulator": simulator,
@@ -51,8 +57,8 @@ def run_group(seed: int, number: int, only: int | None = None) -> dict[str, Any]
     }
 
 
-def finished_groups(journal: Path, seed: int) -> dict[int, dict[str, Any]]:
-    """Return what the journal holds for a seed; a torn last line is left out and cut off."""
+def finished_groups(journal: Path, what: str, seed: int) -> dict[int, dict[str, Any]]:
+    """Return what the journal holds of this kind and seed; a torn last line is left out and cut off."""
     if not journal.exists():
         return {}
     whole = journal.read_bytes()
@@ -61,21 +67,24 @@ def finished_groups(journal: Path, seed: int) -> dict[int, dict[str, Any]]:
         journal.write_bytes(lines)
         print(f"{journal}: removed {len(whole) - len(lines)} bytes of an unfinished last line", file=sys.stderr)
     records = [json.loads(line) for line in lines.splitlines()]
-    return {record["group"]: record for record in records if record["seed"] == seed}
+    return {
+        record["group"]: record for record in records if (record.get("what", "layers"), record["seed"]) == (what, seed)
+    }
 
 
 def main() -> int:
     """Run the regression; exit code 1 says that some case differs."""
     args = _arguments()
+    what = "loose" if args.loose else "layers"
     if args.only is not None:
-        record = run_group(args.seed, args.only // LAYERS_PER_GROUP, args.only)
+        record = run_group(what, args.seed, args.only // GROUP_SIZE[what], args.only)
         print(json.dumps(record, indent=1))
         return int(bool(record["failures"]))
-    done = finished_groups(args.journal, args.seed)
-    wanted = [n for n in range(-(-args.cases // LAYERS_PER_GROUP)) if n not in done]
+    done = finished_groups(args.journal, what, args.seed)
+    wanted = [n for n in range(-(-args.cases // GROUP_SIZE[what])) if n not in done]
     print(f"seed {args.seed}: {len(done)} groups done, {len(wanted)} to go", flush=True)
     with args.journal.open("a") as journal, ProcessPoolExecutor(args.workers) as pool:
-        futures = {pool.submit(run_group, args.seed, number): number for number in wanted}
+        futures = {pool.submit(run_group, what, args.seed, number): number for number in wanted}
         for index, future in enumerate(as_completed(futures), 1):
             record = future.result()
             done[record["group"]] = record
@@ -93,6 +102,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, default=1, help="of all cases (default: 1)")
     parser.add_argument("--cases", type=int, default=204, help="how many (default: 204)")
+    parser.add_argument("--loose", action="store_true", help="random programs that the mapper never makes, not layers")
     parser.add_argument("--only", type=int, metavar="N", help="replay one case")
     parser.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
     parser.add_argument(
@@ -112,7 +122,8 @@ def _say(record: dict[str, Any], index: int, total: int) -> None:
     )
     for failure in record["failures"]:
         print(f"  {failure['point']}\n  {json.dumps(failure['result'])}")
-        print(f"  replay: python -m tests.regress --seed {record['seed']} --only {failure['case']}", flush=True)
+        kind = "--loose " if record["what"] == "loose" else ""
+        print(f"  replay: python -m tests.regress {kind}--seed {record['seed']} --only {failure['case']}", flush=True)
 
 
 def _summary(seed: int, done: dict[int, dict[str, Any]]) -> int:

@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from random import Random
 
 import pytest
 
-from hw.bench.build import build, default_cache, missing_tool
+from hw.bench.build import default_cache, missing_tool
 from hw.bench.compare import is_equal
-from hw.bench.runner import run
-from hw.gateware.verilog import generate
-from hw.isa import Opcode
-from hw.program import Program
-from sim.machine import execute
-from sim.memory import MemoryProfile
-from sim.timing import simulate
-from tallybert.flow import write_program_case
-from tests.agreement.loose_programs import LooseProgram
-from tests.agreement.points import random_accelerator, random_memory
+from hw.isa import Instruction, Opcode
+from tests.agreement.loose_cases import compare_loose, loose_group
 
 SEED = 20261121
-ACCELERATORS = 5
-PROGRAMS = 2
-
-
-def made(number: int) -> list[tuple[Program, MemoryProfile]]:
-    """Return the programs of an accelerator, each with a memory."""
-    random = Random(f"loose {SEED} {number}")
-    accelerator = random_accelerator(random)
-    programs = [LooseProgram(accelerator, random).build(phases=random.randint(1, 4)) for _ in range(PROGRAMS)]
-    return [(program, random_memory(random)) for program in programs]
+ACCELERATORS = 6
 
 
 @pytest.mark.icarus
@@ -39,23 +21,24 @@ def test_loose_programs_agree(number: int, tmp_path: Path) -> None:
     if missing := missing_tool("icarus"):
         pytest.skip(missing)
     print(f"seed {SEED}, accelerator {number}")
-    programs = made(number)
-    built = build(generate(programs[0][0].accelerator), "icarus", default_cache())
-    for place, (program, memory) in enumerate(programs):
-        folder = tmp_path / f"case{place}"
-        timing = simulate(program.accelerator, program.instructions, memory)
-        write_program_case(folder, program, timing, execute(program), memory)
-        (result,) = run(built, "icarus", [folder], tmp_path / f"work{place}")
-        assert is_equal(result), (number, place, result)
+    cases = loose_group(SEED, number)
+    for case, result in zip(cases, compare_loose(cases, "icarus", default_cache(), tmp_path), strict=True):
+        assert is_equal(result), (str(case), result)
 
 
-def test_they_reach_what_mappers_never_use() -> None:
-    instructions = [i for number in range(40) for program, _ in made(number) for i in program.instructions]
-    moves = [i for i in instructions if i.opcode in (Opcode.LOAD, Opcode.STORE)]
-    products = [i for i in instructions if i.opcode is Opcode.MATMUL]
-    outputs = [i for i in instructions if i.opcode is Opcode.BINARIZE]
-    assert any(i.stride >> 31 for i in moves if i.opcode is Opcode.STORE)
-    assert any(i.stride >> 31 for i in moves if i.opcode is Opcode.LOAD and i.buffer == 2 and i.segments > 1)
+def of(opcode: Opcode) -> list[Instruction]:
+    cases = [case for number in range(40) for case in loose_group(SEED, number)]
+    return [i for case in cases for i in case.program.instructions if i.opcode is opcode]
+
+
+def test_transfers_reach_what_mappers_never_use() -> None:
+    assert any(i.stride >> 31 for i in of(Opcode.STORE))
+    assert any(i.stride >> 31 for i in of(Opcode.LOAD) if i.buffer == 2 and i.segments > 1)
+    assert {i.buffer for i in of(Opcode.LOAD)} == {0, 1, 2, 3, 4}
+
+
+def test_products_reach_what_mappers_never_use() -> None:
+    products, outputs = of(Opcode.MATMUL), of(Opcode.BINARIZE)
     assert any(i.output_group for i in outputs) and any(i.output_stride > 1 for i in outputs if i.rows > 7)
     assert any(i.words > 64 for i in products) and any(i.rows > 7 for i in products)
     assert any(not i.first and i.handover for i in products) and any(i.activation_stride == 0 for i in products)
@@ -63,3 +46,15 @@ def test_they_reach_what_mappers_never_use() -> None:
     assert any(i.activation_negative != i.weight_negative for i in products) and any(i.keys for i in products)
     assert {(0, 0), (1, 0), (2, 0), (2, 1)} == {(i.destination, i.transpose) for i in outputs}
     assert any(i.shared for i in outputs) and any(i.spare for i in outputs) and any(i.output_bank for i in outputs)
+
+
+def test_vectors_reach_every_part_and_combination() -> None:
+    vectors = of(Opcode.VECTOR)
+    assert any(i.output_group and i.spare for i in of(Opcode.SUMS))
+    assert {(i.source, i.scale, i.add) for i in vectors} == {(0, 0, 0), (0, 1, 0), (0, 1, 1)} | {
+        (1, scale, add) for scale in (0, 1) for add in (0, 1)
+    }
+    assert {(i.normalise, i.statistics) for i in vectors} == {(0, 0), (0, 1), (1, 0), (1, 1)}
+    assert {i.sets for i in vectors} == {0, 1, 2, 3} and {i.wait for i in vectors} == {0, 16}
+    assert any(i.planes > 1 and i.code_signed for i in vectors) and any(i.planes > 2 for i in vectors)
+    assert any(i.keep and i.add and i.add_line == i.fixed_line for i in vectors)
