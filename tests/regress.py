@@ -24,7 +24,7 @@ from tests.agreement.loose_cases import PROGRAMS_PER_GROUP, compare_loose, loose
 from tests.agreement.points import LAYERS_PER_GROUP, group, simulator_of
 
 GROUP_SIZE = {"layers": LAYERS_PER_GROUP, "loose": PROGRAMS_PER_GROUP}
-"""Cases of a group, by what is compared: layers that the mapper makes into programs, or programs that it never makes."""
+"""Cases of a group, by what is compared: layers, as the mapper makes them into programs, or programs of other kinds."""
 
 
 def run_group(what: str, seed: int, number: int, only: int | None = None) -> dict[str, Any]:

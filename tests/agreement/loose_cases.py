@@ -1,4 +1,4 @@
-"""Groups of random programs that no mapper would make: an accelerator, programs, a memory for each. Their comparison."""
+"""Groups of random programs that no mapper would make, and their comparison."""
 
 from __future__ import annotations
 
