@@ -6,11 +6,12 @@ Only what is written in one phase and read in another is kept apart by a FENCE; 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from random import Random
 
 from hw.arch import Accelerator
-from hw.isa import Buffer, Destination, Instruction, Opcode, make
+from hw.isa import Buffer, Destination, Instruction, Opcode, Unit, make
 from hw.program import Program, Region
 from tests.agreement.loose_vectors import LooseVectors
 
@@ -44,6 +45,7 @@ class LooseProgram:
             for _ in range(self._number(1, 3)):
                 self.random.choice([self._store, self._load])()
         self._add(Opcode.HALT)
+        self._add_tokens()
         code = b"".join(instruction.encode() for instruction in self.instructions)
         image = self.random.randbytes(SPACE) + bytes(SPACE) + code
         regions = (
@@ -55,6 +57,23 @@ class LooseProgram:
 
     def _add(self, opcode: Opcode, **operands: int) -> None:
         self.instructions.append(make(opcode, **operands))
+
+    def _add_tokens(self) -> None:
+        """Let instructions wait for earlier ones of other units, but none for a MATMUL that ends only behind it."""
+        instructions = self.instructions
+        for producer, first in enumerate(instructions):
+            consumer = producer + self._number(1, 9)
+            if self.random.random() < 0.5 or consumer >= len(instructions):
+                continue
+            second = instructions[consumer]
+            hands_over = first.opcode is Opcode.MATMUL and first.handover
+            units = {first.unit, second.unit}
+            if len(units) == 1 or Unit.SEQUENCER in units or (hands_over and consumer == producer + 1):
+                continue
+            bits = 1 << first.unit, 1 << second.unit
+            if not (second.wait & bits[0] or first.signal & bits[1]):
+                instructions[producer] = replace(instructions[producer], signal=first.signal | bits[1])
+                instructions[consumer] = replace(second, wait=second.wait | bits[0])
 
     def _number(self, low: int, high: int) -> int:
         return self.random.randint(low, high)
