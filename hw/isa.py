@@ -110,7 +110,6 @@ def _flag(bit: int, name: str) -> Field:
 OPCODE = Field("opcode", 0, 8)
 WAIT = Field("wait", 8, 8)
 SIGNAL = Field("signal", 16, 8)
-_HEADER = (OPCODE, WAIT, SIGNAL)
 
 _TRANSFER = (
     Field("address", 32, 32),
@@ -245,7 +244,7 @@ def make(opcode: Opcode, *, wait: int = 0, signal: int = 0, **operands: int) -> 
 
 
 def decode(data: bytes) -> Instruction:
-    """Decode 32 bytes; unknown opcodes, zero counts, tokens to itself and stray bits are refused."""
+    """Decode 32 bytes; unknown opcodes, zero counts, masks that are not legal and stray bits are refused."""
     if len(data) != INSTRUCTION_BYTES:
         raise InstructionError(f"an instruction must be {INSTRUCTION_BYTES} bytes, not {len(data)}")
     value = int.from_bytes(data, "little")

@@ -40,11 +40,10 @@ class LooseVectors:
         if planes > 1 and (place := self._planes(codes, channels, planes)):
             return operands | place | {"scale": 1, "sets": 1, "planes": planes, "code_signed": number(0, 1)}
         scale = number(0, 3) > 0
-        fixed = scale or source is Source.FIXED
         operands["scale"] = int(scale)
-        if source is Source.FIXED and scale and self._may_normalise(rows, channels):
-            operands["normalise"] = number(0, 3) and 1
-        if fixed:
+        normalise = source is Source.FIXED and self._may_normalise(rows, channels) and number(0, 3) > 0
+        operands["normalise"] = int(normalise)
+        if scale or (source is Source.FIXED and not normalise):
             operands |= self._result(rows, channels, in_place=waits)
         return operands | self._codes(codes, channels)
 
@@ -97,23 +96,27 @@ class LooseVectors:
         return operands
 
     def _codes(self, space: range, channels: int) -> Operands:
-        """Return sets of codes, each in lines of its own."""
+        """Return sets of codes, each in lines of its own or anywhere."""
         a, names = self.a, ("code_line", "code_line_1", "code_line_2")
         group = self._number(0, 2 * a.line_slices)
         lines = -(-(group + self._slices(channels)) // a.line_slices)
         sets = min(self._number(0, 3), len(space) // lines)
-        firsts = [space.start + place * lines for place in range(len(space) // lines)]
-        return {"sets": sets, "code_group": group} | dict(zip(names, self.random.sample(firsts, sets), strict=False))
+        if self._number(0, 2):
+            firsts = self.random.sample(range(space.start, space.stop - lines + 1, lines), sets)
+        else:
+            firsts = [space.start + self._number(0, len(space) - lines) for _ in range(sets)]
+        return {"sets": sets, "code_group": group} | dict(zip(names, firsts, strict=False))
 
     def _planes(self, space: range, channels: int, planes: int) -> Operands:
         """Return where the planes of codes go, or nothing if there is no room for them."""
         a = self.a
-        lines = -(-self._slices(channels) // a.line_slices)
+        group = self._number(0, a.line_slices)
+        lines = -(-(group + self._slices(channels)) // a.line_slices)
         if lines * planes > len(space):
             return {}
-        stride = self._number(lines, (len(space) - lines) // (planes - 1))
+        stride = self._number(0, (len(space) - lines) // (planes - 1))
         first = space.start + self._number(0, len(space) - lines - (planes - 1) * stride)
-        return {"code_line": first, "code_line_1": stride, "code_group": 0}
+        return {"code_line": first, "code_line_1": stride, "code_group": group}
 
     def _number(self, low: int, high: int) -> int:
         return self.random.randint(low, high)
