@@ -46,7 +46,7 @@ class TestCheck:
     def test_wrong_accelerator(self, tmp_path: Path, refusal: Refusal) -> None:
         path = tmp_path / "mine.yaml"
         path.write_text(ACCELERATOR.replace("rows: 8", "row: 8"))
-        keys = "rows, columns, word_bits, pipeline, sum_bits, drain_rows"
+        keys = "rows, columns, word_bits, pipeline, sum_bits, drain_rows, code_bits"
         expected = f"{path}:4: array: key must be one of {keys}, not 'row'; did you mean 'rows'?"
         assert refusal("check", str(path)) == expected
         assert refusal("check", str(path), "--json") == expected
