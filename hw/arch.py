@@ -13,6 +13,9 @@ from hw.messages import shown
 
 FORMAT = "tallybert-accelerator-1"
 
+PARAMETER_BITS = 64
+"""Width of an entry of the scale and level buffers."""
+
 
 class AcceleratorError(ValueError):
     """An accelerator that cannot be built; the message says which field, what was expected and what was got."""
@@ -223,8 +226,8 @@ class Accelerator:
 
     @property
     def parameter_line_bits(self) -> int:
-        """Width of one line of the scale and level buffers: an entry of 64 bits for each lane, whole beats."""
-        return max(64 * self.vector_lanes, self.port_bits)
+        """Width of one line of the scale and level buffers: an entry for each lane, whole beats."""
+        return max(PARAMETER_BITS * self.vector_lanes, self.port_bits)
 
     @property
     def parameter_line_beats(self) -> int:

@@ -9,7 +9,7 @@ from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from hw.arch import Accelerator
+from hw.arch import PARAMETER_BITS, Accelerator
 from hw.gateware import vector_lane
 from hw.gateware.bank import pick
 from hw.gateware.cell import use_cell
@@ -26,8 +26,6 @@ LANE_MODULE = "tallybert_vector_lane"
 
 #: The stages of the pipeline: those of a lane, and the one in which results are written.
 STAGES = vector_lane.LATENCY + 1
-
-_ENTRY_BITS = 64
 
 
 class _Stages:
@@ -135,7 +133,7 @@ class VectorUnit(wiring.Component):
         common |= {"limit": limit, "unsigned_set": unsigned_set}
         results = []
         for lane, value in enumerate(self._values(m, stages)):
-            scale = self.scale.data[0][lane * _ENTRY_BITS :]
+            scale = self.scale.data[0][lane * PARAMETER_BITS :]
             operands = {"value": value, "multiplier": scale[:16], "addend": scale[16:48]}
             operands["residual"] = self.residual.data[0][lane * FIXED_BITS : (lane + 1) * FIXED_BITS]
             result = Signal(signed(vector_lane.result_bits(a.sum_bits)), name=f"result{lane}")

@@ -6,11 +6,10 @@ from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.arch import Accelerator
+from hw.arch import PARAMETER_BITS, Accelerator
 from hw.gateware.interfaces import SliceWrite
 from hw.gateware.vector_steps import SETS
 
-_ENTRY_BITS = 64
 _THRESHOLD_BITS = 17
 
 
@@ -65,7 +64,7 @@ class CodeWriter(wiring.Component):
 
     def _bit(self, lane: int, chosen: Signal) -> Value:
         """Return the bit of a lane in the chosen set, or in its plane."""
-        entry, value = self.levels[lane * _ENTRY_BITS :], self.values[lane]
+        entry, value = self.levels[lane * PARAMETER_BITS :], self.values[lane]
         width = _THRESHOLD_BITS + 1
         level = Value.cast(Array(entry[s * width : (s + 1) * width] for s in range(SETS))[chosen])
         bit = (value >= level[:_THRESHOLD_BITS].as_signed()) ^ level[_THRESHOLD_BITS]

@@ -7,7 +7,7 @@ from operator import attrgetter
 from random import Random
 from typing import Any
 
-from amaranth.hdl import Elaboratable, Value
+from amaranth.hdl import Elaboratable, ResetInserter, Signal, Value
 from amaranth.sim import Simulator
 
 from hw.gateware.interfaces import INSTRUCTION_BITS
@@ -20,6 +20,20 @@ def simulate(component: Elaboratable, process: Callable[[Any], Awaitable[None]])
     simulator.add_clock(1e-6)
     simulator.add_testbench(process)
     simulator.run()
+
+
+def simulate_with_resets(component: Elaboratable, times: int, part: Callable[[Any], Awaitable[Any]]) -> None:
+    """Run `part(ctx)` several times beside the component, with a reset of one cycle behind each."""
+    reset = Signal()
+
+    async def process(ctx: Any) -> None:
+        for _ in range(times):
+            await part(ctx)
+            ctx.set(reset, 1)
+            await ctx.tick()
+            ctx.set(reset, 0)
+
+    simulate(ResetInserter(reset)(component), process)
 
 
 def seeded(*parts: object) -> Random:

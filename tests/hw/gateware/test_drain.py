@@ -6,7 +6,6 @@ from random import Random
 from typing import Any
 
 import pytest
-from amaranth.hdl import ResetInserter, Signal
 
 from hw.arch import Accelerator
 from hw.gateware.drain import DrainUnit
@@ -23,7 +22,7 @@ from tests.hw.gateware.binarizes import (
     words_of,
     written,
 )
-from tests.hw.gateware.clockwork import check, drive, instruction, seeded, seen, simulate
+from tests.hw.gateware.clockwork import check, drive, instruction, seeded, seen, simulate, simulate_with_resets
 
 ACCELERATORS = {
     "default": Accelerator(),
@@ -92,16 +91,12 @@ def test_unit_equals_its_twin(name: str, full: float) -> None:
 
 def test_a_reset_in_flight_leaves_nothing_behind() -> None:
     a, random = ACCELERATORS["partial groups"], seeded("threshold reset")
-    dut, reset = DrainUnit(a), Signal()
+    dut = DrainUnit(a)
 
-    async def process(ctx: Any) -> None:
-        for _ in range(15):
-            await compare(ctx, dut, a, random, random.randrange(5, 40), 0.7)
-            ctx.set(reset, 1)
-            await ctx.tick()
-            ctx.set(reset, 0)
+    async def part(ctx: Any) -> None:
+        await compare(ctx, dut, a, random, random.randrange(5, 40), 0.7)
 
-    simulate(ResetInserter(reset)(dut), process)
+    simulate_with_resets(dut, 15, part)
 
 
 BINARIZE = {"threshold_line": 9, "output_line": 5, "output_stride": 0, "rows": 1, "column_groups": 1}

@@ -13,7 +13,7 @@ from amaranth.hdl import ResetInserter, Signal
 from hw.arch import Accelerator
 from hw.gateware.fetch import Fetch, ReadArbiter
 from hw.gateware.interfaces import fetched_bits
-from tests.hw.gateware.clockwork import check, drive, seeded, simulate
+from tests.hw.gateware.clockwork import check, drive, seeded, simulate, simulate_with_resets
 
 
 @dataclass
@@ -84,16 +84,12 @@ async def fetch_program(ctx: Any, dut: Fetch, a: Accelerator, random: Random, ra
 )
 def test_fetch_equals_its_twin(port_bits: int, fetch_depth: int, rates: Rates) -> None:
     a = Accelerator(port_bits=port_bits, fetch_depth=fetch_depth, vector_lanes=fetch_depth % 2)
-    dut, reset, random = Fetch(a), Signal(), seeded("fetch", port_bits, fetch_depth, rates)
+    dut, random = Fetch(a), seeded("fetch", port_bits, fetch_depth, rates)
 
-    async def process(ctx: Any) -> None:
-        for _ in range(2):
-            await fetch_program(ctx, dut, a, random, rates)
-            ctx.set(reset, 1)
-            await ctx.tick()
-            ctx.set(reset, 0)
+    async def part(ctx: Any) -> None:
+        await fetch_program(ctx, dut, a, random, rates)
 
-    simulate(ResetInserter(reset)(dut), process)
+    simulate_with_resets(dut, 2, part)
 
 
 def test_fetch_latencies() -> None:

@@ -7,12 +7,11 @@ from random import Random
 from typing import Any
 
 import pytest
-from amaranth.hdl import ResetInserter, Signal
 
 from hw.arch import Accelerator
 from hw.gateware.load import LoadUnit
 from hw.isa import Buffer, Opcode
-from tests.hw.gateware.clockwork import check, drive, fold, instruction, seeded, simulate
+from tests.hw.gateware.clockwork import check, drive, fold, instruction, seeded, simulate, simulate_with_resets
 from tests.hw.gateware.transfers import bursts_of, places_of
 
 ACCELERATORS = [
@@ -140,17 +139,13 @@ def test_unit_equals_its_twin(index: int, select: float, beat: float, issue: flo
 @pytest.mark.parametrize("index", range(len(ACCELERATORS)))
 def test_a_reset_in_flight_leaves_nothing_behind(index: int) -> None:
     a, random = ACCELERATORS[index], seeded("load reset", index)
-    dut, reset = LoadUnit(a), Signal()
+    dut = LoadUnit(a)
 
-    async def process(ctx: Any) -> None:
+    async def part(ctx: Any) -> None:
         rates = {"select": 0.6, "beat": 0.6, "issue": 0.9}
-        for _ in range(12):
-            await compare(ctx, dut, a, random, random.randrange(8, 60), rates)
-            ctx.set(reset, 1)
-            await ctx.tick()
-            ctx.set(reset, 0)
+        await compare(ctx, dut, a, random, random.randrange(8, 60), rates)
 
-    simulate(ResetInserter(reset)(dut), process)
+    simulate_with_resets(dut, 12, part)
 
 
 LOAD = {"buffer": 1, "address": 0x40, "line": 0, "row_beats": 1, "segments": 1, "segment_beats": 3, "stride": 0}

@@ -6,12 +6,11 @@ from random import Random
 from typing import Any
 
 import pytest
-from amaranth.hdl import ResetInserter, Signal
 
 from hw.arch import Accelerator
 from hw.gateware.steps import PairCounter, StepCounter
 from hw.isa import Opcode
-from tests.hw.gateware.clockwork import check, drive, instruction, seeded, simulate
+from tests.hw.gateware.clockwork import check, drive, instruction, seeded, simulate, simulate_with_resets
 from tests.hw.gateware.matmuls import Outputs, pairs_of, random_matmul, steps_of
 
 ACCELERATORS = [
@@ -58,16 +57,12 @@ def test_counter_equals_its_twin(index: int, advance_rate: float) -> None:
 
 def test_a_reset_in_flight_leaves_nothing_behind() -> None:
     a, random = ACCELERATORS[0], seeded("steps reset")
-    dut, reset = StepCounter(a), Signal()
+    dut = StepCounter(a)
 
-    async def process(ctx: Any) -> None:
-        for _ in range(15):
-            await compare(ctx, dut, a, random, random.randrange(3, 40), 0.8)
-            ctx.set(reset, 1)
-            await ctx.tick()
-            ctx.set(reset, 0)
+    async def part(ctx: Any) -> None:
+        await compare(ctx, dut, a, random, random.randrange(3, 40), 0.8)
 
-    simulate(ResetInserter(reset)(dut), process)
+    simulate_with_resets(dut, 15, part)
 
 
 LINES = {"activation_line": 10, "weight_line": 20, "activation_stride": 100, "weight_stride": 50}

@@ -8,12 +8,11 @@ from random import Random
 from typing import Any
 
 import pytest
-from amaranth.hdl import ResetInserter, Signal
 
 from hw.arch import Accelerator
 from hw.gateware.store import StoreUnit
 from hw.isa import Opcode
-from tests.hw.gateware.clockwork import check, drive, fold, instruction, seeded, simulate
+from tests.hw.gateware.clockwork import check, drive, fold, instruction, seeded, simulate, simulate_with_resets
 from tests.hw.gateware.transfers import Place, bursts_of, places_of
 
 ACCELERATORS = [
@@ -189,17 +188,13 @@ def test_unit_equals_its_twin(index: int, ready: float, answer: float, issue: fl
 @pytest.mark.parametrize("index", range(len(ACCELERATORS)))
 def test_a_reset_in_flight_leaves_nothing_behind(index: int) -> None:
     a, random = ACCELERATORS[index], seeded("store reset", index)
-    dut, reset = StoreUnit(a), Signal()
+    dut = StoreUnit(a)
 
-    async def process(ctx: Any) -> None:
+    async def part(ctx: Any) -> None:
         rates = {"ready": 0.6, "answer": 0.6, "issue": 0.9, "hold": 0.1}
-        for _ in range(12):
-            await compare(ctx, dut, a, random, random.randrange(8, 60), rates)
-            ctx.set(reset, 1)
-            await ctx.tick()
-            ctx.set(reset, 0)
+        await compare(ctx, dut, a, random, random.randrange(8, 60), rates)
 
-    simulate(ResetInserter(reset)(dut), process)
+    simulate_with_resets(dut, 12, part)
 
 
 STORE = {"address": 0xFF8, "line": 0, "row_beats": 1, "segments": 1, "segment_beats": 3, "stride": 0}

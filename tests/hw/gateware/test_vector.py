@@ -6,14 +6,13 @@ from random import Random
 from typing import Any
 
 import pytest
-from amaranth.hdl import ResetInserter, Signal
 
 from hw.arch import Accelerator
 from hw.gateware.vector import LANE_MODULE, VectorUnit
 from hw.gateware.vector_lane import VectorLane
 from hw.isa import Opcode, Source
 from tests.hw.gateware.cells import put_cells_inside
-from tests.hw.gateware.clockwork import check, drive, instruction, seeded, seen, simulate
+from tests.hw.gateware.clockwork import check, drive, instruction, seeded, seen, simulate, simulate_with_resets
 from tests.hw.gateware.rows import normalised
 from tests.hw.gateware.vectors import DEFAULTS, Operands, Tables, Twin
 
@@ -145,16 +144,12 @@ def test_unit_equals_its_twin(name: str, taken_rate: float, monkeypatch: pytest.
 
 def test_a_reset_in_flight_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     a, random = ACCELERATORS["fewer lanes"], seeded("vector reset")
-    dut, reset = unit(a, monkeypatch), Signal()
+    dut = unit(a, monkeypatch)
 
-    async def process(ctx: Any) -> None:
-        for _ in range(15):
-            await compare(ctx, dut, Twin(a, random_tables(a, random)), random, random.randrange(5, 60), 0.3)
-            ctx.set(reset, 1)
-            await ctx.tick()
-            ctx.set(reset, 0)
+    async def part(ctx: Any) -> None:
+        await compare(ctx, dut, Twin(a, random_tables(a, random)), random, random.randrange(5, 60), 0.3)
 
-    simulate(ResetInserter(reset)(dut), process)
+    simulate_with_resets(dut, 15, part)
 
 
 VECTOR = DEFAULTS | {"source": Source.SUMS, "source_line": 0, "rows": 1}

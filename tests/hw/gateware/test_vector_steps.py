@@ -6,12 +6,11 @@ from random import Random
 from typing import Any
 
 import pytest
-from amaranth.hdl import ResetInserter, Signal
 
 from hw.arch import Accelerator
 from hw.gateware.vector_steps import VectorCounter
 from hw.isa import Opcode
-from tests.hw.gateware.clockwork import check, drive, instruction, seeded, simulate
+from tests.hw.gateware.clockwork import check, drive, instruction, seeded, simulate, simulate_with_resets
 from tests.hw.gateware.vectors import DEFAULTS, Outputs, random_operands, steps_of
 
 ACCELERATORS = {
@@ -63,16 +62,12 @@ def test_counter_equals_its_twin(name: str, advance_rate: float) -> None:
 
 def test_a_reset_in_flight_leaves_nothing_behind() -> None:
     a, random = ACCELERATORS["fewer lanes"], seeded("vector steps reset")
-    dut, reset = VectorCounter(a), Signal()
+    dut = VectorCounter(a)
 
-    async def process(ctx: Any) -> None:
-        for _ in range(15):
-            await compare(ctx, dut, a, random, random.randrange(3, 40), 0.8)
-            ctx.set(reset, 1)
-            await ctx.tick()
-            ctx.set(reset, 0)
+    async def part(ctx: Any) -> None:
+        await compare(ctx, dut, a, random, random.randrange(3, 40), 0.8)
 
-    simulate(ResetInserter(reset)(dut), process)
+    simulate_with_resets(dut, 15, part)
 
 
 VECTOR = DEFAULTS | {"source": 0, "source_line": 100, "fixed_line": 200, "add_line": 300, "scale_line": 400}

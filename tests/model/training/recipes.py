@@ -55,3 +55,15 @@ def tiny_recipe(texts: Path) -> dict[str, Any]:
         "ensemble": {"members": 2, "epochs": 1, "batch": 16, "rate": 0.005},
         "calibration": 16,
     }
+
+
+def small_recipe() -> dict[str, Any]:
+    """Return the least that a recipe can say."""
+    return {"name": "small", "data": {"set": "rt"}, "chain": [{"name": "bits", "precision": "1-1-1"}]}
+
+
+def taught_recipe() -> dict[str, Any]:
+    """Return a recipe with a teacher and three steps."""
+    steps = {"float": "32-32-32", "two": "1-1-2", "one": "1-1-1"}
+    chain = [{"name": name, "precision": precision} for name, precision in steps.items()]
+    return small_recipe() | {"teacher": {}, "chain": chain}
