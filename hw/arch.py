@@ -66,6 +66,14 @@ FIELDS: dict[str, _Field] = {
     "fixed_lines": _Field("vector", 2, 65536),
     "scale_lines": _Field("vector", 2, 65536),
     "level_lines": _Field("vector", 2, 65536),
+    "row_lanes": _Field("attention", 0, 128),
+    "score_lines": _Field("attention", 2, 65536),
+    "score_slots": _Field("attention", 1, 16),
+    "table_lines": _Field("attention", 2, 65536),
+    "token_lines": _Field("text", 0, 65536),
+    "word_lines": _Field("text", 2, 65536),
+    "embedding_lines": _Field("text", 2, 65536),
+    "classes": _Field("text", 0, 1024),
     "port_bits": _Field("memory", 8, 256, power_of_two=True),
     "burst_beats": _Field("memory", 1, 256),
     "reads_in_flight": _Field("memory", 1, 64),
@@ -101,6 +109,14 @@ class Accelerator:
     fixed_lines: int = 256
     scale_lines: int = 64
     level_lines: int = 64
+    row_lanes: int = 0
+    score_lines: int = 64
+    score_slots: int = 2
+    table_lines: int = 64
+    token_lines: int = 0
+    word_lines: int = 64
+    embedding_lines: int = 64
+    classes: int = 0
     port_bits: int = 32
     burst_beats: int = 16
     reads_in_flight: int = 4
@@ -123,10 +139,7 @@ class Accelerator:
         if self.drain_rows > self.rows:
             raise AcceleratorError(f"array.drain_rows must be at most array.rows ({self.rows}), not {self.drain_rows}")
         self._check_keys()
-        if self.vector_lanes & (self.vector_lanes - 1):
-            raise AcceleratorError(
-                f"vector.vector_lanes must be 0 (no vector unit) or a power of two, not {self.vector_lanes}"
-            )
+        self._check_options()
         levels = self.word_bits.bit_length()
         if self.pipeline > levels:
             raise AcceleratorError(
@@ -138,6 +151,19 @@ class Accelerator:
             raise AcceleratorError(
                 f"array.sum_bits must be at least {need} to hold one word of {self.word_bits} bits, not {self.sum_bits}"
             )
+
+    def _check_options(self) -> None:
+        """Check the sizes of units that may be left out, and that what they work with is there."""
+        for path, unit in (("vector.vector_lanes", "vector unit"), ("attention.row_lanes", "row unit")):
+            lanes = getattr(self, path.split(".")[1])
+            if lanes & (lanes - 1):
+                raise AcceleratorError(f"{path} must be 0 (no {unit}) or a power of two, not {lanes}")
+        if self.token_lines == 1:
+            raise AcceleratorError("text.token_lines must be 0 (no embedding) or at least 2, not 1")
+        for name in ("token_lines", "classes"):
+            value = getattr(self, name)
+            if value and not self.vector_lanes:
+                raise AcceleratorError(f"text.{name} must be 0 where vector.vector_lanes is 0, not {value}")
 
     def _check_keys(self) -> None:
         """Check what the key buffer asks for: the rows of a group lie in different banks, and no group wraps around."""
@@ -187,7 +213,8 @@ class Accelerator:
     @property
     def line_bits(self) -> int:
         """Width of one line of the activation, weight and key buffers."""
-        return max(self.port_bits, self.word_bits, self.columns, self.rows if self.key_lines else 1, self.vector_lanes)
+        written = max(self.columns, self.rows if self.key_lines else 1, self.vector_lanes, self.row_lanes)
+        return max(self.port_bits, self.word_bits, written)
 
     @property
     def line_beats(self) -> int:
@@ -215,6 +242,11 @@ class Accelerator:
         return self.line_bits // self.vector_lanes
 
     @property
+    def line_row_slices(self) -> int:
+        """Slices of `row_lanes` bits in one line of the activation buffer."""
+        return self.line_bits // self.row_lanes
+
+    @property
     def sum_line_sums(self) -> int:
         """Sums in one line of the sums buffer."""
         return max(self.columns, self.vector_lanes)
@@ -223,6 +255,41 @@ class Accelerator:
     def sum_line_groups(self) -> int:
         """Column groups in one line of the sums buffer."""
         return self.sum_line_sums // self.columns
+
+    @property
+    def score_line_sums(self) -> int:
+        """Sums in one line of the score buffer."""
+        return max(self.columns, self.row_lanes)
+
+    @property
+    def score_line_groups(self) -> int:
+        """Column groups in one line of the score buffer."""
+        return self.score_line_sums // self.columns
+
+    @property
+    def table_line_bits(self) -> int:
+        """Width of one line of the table buffer: entries of 16 bits, levels of 32."""
+        return max(self.port_bits, 32)
+
+    @property
+    def token_line_bits(self) -> int:
+        """Width of one line of the token buffer: ids of 16 bits."""
+        return max(self.port_bits, 16)
+
+    @property
+    def word_line_bits(self) -> int:
+        """Width of one line of the word buffer: the scale of a word, or some of its bits."""
+        return max(self.port_bits, self.vector_lanes, 16)
+
+    @property
+    def word_line_slices(self) -> int:
+        """Slices of `vector_lanes` bits in one line of the word buffer."""
+        return self.word_line_bits // self.vector_lanes
+
+    @property
+    def embedding_line_bits(self) -> int:
+        """Width of one line of the embedding buffer: a number of 16 bits for each vector lane, whole beats."""
+        return max(16 * self.vector_lanes, self.port_bits)
 
     @property
     def parameter_line_bits(self) -> int:
@@ -246,8 +313,8 @@ class Accelerator:
 
     @property
     def output_line_bits(self) -> int:
-        """Width of one line of the output buffer; a stored row is a whole number of words as well."""
-        return max(self.port_bits, self.columns, self.word_bits)
+        """Width of one line of the output buffer; a stored row is a whole number of words as well, and a logit fits."""
+        return max(self.port_bits, self.columns, self.word_bits, 32 if self.classes else 1)
 
     @property
     def output_line_beats(self) -> int:

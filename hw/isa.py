@@ -23,13 +23,17 @@ class Unit(IntEnum):
     DRAIN = 2
     STORE = 3
     VECTOR = 4
-    SEQUENCER = 5
+    ROW = 5
+    SEQUENCER = 6
 
 
-TOKEN_UNITS = (Unit.LOAD, Unit.ARRAY, Unit.DRAIN, Unit.STORE, Unit.VECTOR)
+TOKEN_UNITS = (Unit.LOAD, Unit.ARRAY, Unit.DRAIN, Unit.STORE, Unit.VECTOR, Unit.ROW)
 
 ALL_UNITS = (1 << len(TOKEN_UNITS)) - 1
 """The mask that names every unit."""
+
+OWN_WAITS = (Unit.LOAD, Unit.VECTOR)
+"""The units whose instructions may wait for all earlier ones of their own unit."""
 
 UNIT_NAMES = tuple(unit.name.lower() for unit in Unit)
 
@@ -46,6 +50,10 @@ class Opcode(IntEnum):
     HALT = 6
     SUMS = 7
     VECTOR = 8
+    SOFTMAX = 9
+    MEAN = 10
+    CLASSIFY = 11
+    EXIT = 12
 
 
 UNIT_OF = {
@@ -57,6 +65,10 @@ UNIT_OF = {
     Opcode.HALT: Unit.SEQUENCER,
     Opcode.SUMS: Unit.DRAIN,
     Opcode.VECTOR: Unit.VECTOR,
+    Opcode.SOFTMAX: Unit.ROW,
+    Opcode.MEAN: Unit.VECTOR,
+    Opcode.CLASSIFY: Unit.VECTOR,
+    Opcode.EXIT: Unit.SEQUENCER,
 }
 
 
@@ -68,6 +80,10 @@ class Buffer(IntEnum):
     THRESHOLD = 2
     SCALE = 3
     LEVEL = 4
+    TABLE = 5
+    TOKEN = 6
+    WORD = 7
+    EMBEDDING = 8
 
 
 class Source(IntEnum):
@@ -75,6 +91,22 @@ class Source(IntEnum):
 
     SUMS = 0
     FIXED = 1
+    EMBEDDING = 2
+
+
+class SumsDestination(IntEnum):
+    """Where a SUMS writes."""
+
+    SUMS = 0
+    SCORE = 1
+
+
+class Vote(IntEnum):
+    """How the logits of a CLASSIFY count."""
+
+    SOFT = 0
+    HARD = 1
+    MEAN = 2
 
 
 class Destination(IntEnum):
@@ -121,7 +153,7 @@ _TRANSFER = (
 )
 
 FIELDS: dict[Opcode, tuple[Field, ...]] = {
-    Opcode.LOAD: (Field("buffer", 24, 3), *_TRANSFER),
+    Opcode.LOAD: (Field("buffer", 24, 4), _flag(28, "gather"), *_TRANSFER, _half(5, 0, "token", default=0)),
     Opcode.STORE: _TRANSFER,
     Opcode.MATMUL: (
         Field("unsigned", 24, 1),
@@ -160,6 +192,8 @@ FIELDS: dict[Opcode, tuple[Field, ...]] = {
     Opcode.FENCE: (),
     Opcode.HALT: (),
     Opcode.SUMS: (
+        Field("destination", 24, 1, default=SumsDestination.SUMS),
+        Field("slot", 28, 4, default=0),
         _half(1, 1, "output_line"),
         _half(2, 0, "output_group"),
         _half(2, 1, "output_stride"),
@@ -168,7 +202,7 @@ FIELDS: dict[Opcode, tuple[Field, ...]] = {
         _half(4, 1, "spare", default=0),
     ),
     Opcode.VECTOR: (
-        Field("source", 24, 1),
+        Field("source", 214, 2),
         _flag(25, "normalise"),
         _flag(26, "scale"),
         _flag(27, "add"),
@@ -189,8 +223,47 @@ FIELDS: dict[Opcode, tuple[Field, ...]] = {
         _half(6, 0, "code_group", default=0),
         Field("planes", 208, 4, True, default=1),
         _flag(212, "code_signed"),
+        _flag(213, "typed"),
         Field("epsilon", 224, 32, default=0),
     ),
+    Opcode.SOFTMAX: (
+        _half(1, 0, "score_line"),
+        _half(1, 1, "code_line"),
+        _half(2, 0, "code_group", default=0),
+        _half(2, 1, "code_plane_stride", default=0),
+        Field("keys", 96, 11, True),
+        Field("rows", 112, 7, True),
+        Field("slot", 120, 4, default=0),
+        _half(4, 0, "table_line"),
+        _half(4, 1, "last_entry"),
+        _half(5, 0, "multiplier"),
+        Field("shift", 176, 5),
+        Field("planes", 184, 4, True, default=1),
+        _half(6, 0, "level_line"),
+    ),
+    Opcode.MEAN: (
+        _half(1, 0, "source_line"),
+        _half(1, 1, "fixed_line"),
+        _half(2, 0, "multiplier"),
+        Field("channels", 96, 13, True),
+        Field("shift", 120, 5),
+        Field("rows", 128, 11, True),
+    ),
+    Opcode.CLASSIFY: (
+        _half(1, 0, "source_line"),
+        _half(1, 1, "scale_line"),
+        _half(2, 0, "output_line"),
+        Field("classes", 80, 11, True),
+        Field("shift", 91, 5),
+        Field("channels", 96, 13, True),
+        Field("vote_shift", 112, 5),
+        Field("vote", 117, 2),
+        _flag(119, "first"),
+        _half(4, 0, "multiplier"),
+        Field("bound", 160, 31, default=0),
+        Field("swing", 192, 38, default=0),
+    ),
+    Opcode.EXIT: (),
 }
 
 
@@ -275,7 +348,7 @@ def _check_operand(opcode: Opcode, field: Field, value: Any) -> None:
 def _check_mask(opcode: Opcode, field: Field, mask: Any) -> None:
     unit = UNIT_OF[opcode]
     legal = 0 if unit is Unit.SEQUENCER else ALL_UNITS & ~(1 << unit)
-    if unit is Unit.VECTOR and field is WAIT:
+    if unit in OWN_WAITS and field is WAIT:
         legal |= 1 << unit
     if isinstance(mask, bool) or not isinstance(mask, int) or mask & ~legal:
         names = "+".join(u.name.lower() for u in TOKEN_UNITS if legal >> u & 1) or "no unit"
