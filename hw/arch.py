@@ -10,81 +10,14 @@ from functools import cached_property
 from typing import Any
 
 from hw.messages import shown
+from hw.parameters import FIELDS, SECTIONS, AcceleratorError
+
+__all__ = ["FIELDS", "FORMAT", "PARAMETER_BITS", "SECTIONS", "Accelerator", "AcceleratorError"]
 
 FORMAT = "tallybert-accelerator-1"
 
 PARAMETER_BITS = 64
 """Width of an entry of the scale and level buffers."""
-
-
-class AcceleratorError(ValueError):
-    """An accelerator that cannot be built; the message says which field, what was expected and what was got."""
-
-
-@dataclass(frozen=True)
-class _Field:
-    """The legal range of one integer parameter."""
-
-    section: str
-    low: int
-    high: int
-    power_of_two: bool = False
-
-    @property
-    def expectation(self) -> str:
-        """The legal range in words, as in `must be ...`."""
-        kind = "a power of two" if self.power_of_two else "an integer"
-        return f"{kind} from {self.low} to {self.high}"
-
-    def holds(self, value: Any) -> bool:
-        """Return whether a value is legal."""
-        if isinstance(value, bool) or not isinstance(value, int) or not self.low <= value <= self.high:
-            return False
-        return not (self.power_of_two and value & (value - 1))
-
-    def check(self, name: str, value: Any) -> None:
-        """Raise an AcceleratorError unless a value is legal."""
-        if not self.holds(value):
-            raise AcceleratorError(f"{self.section}.{name} must be {self.expectation}, not {shown(value)}")
-
-
-FIELDS: dict[str, _Field] = {
-    "rows": _Field("array", 1, 64),
-    "columns": _Field("array", 1, 64, power_of_two=True),
-    "word_bits": _Field("array", 1, 1024, power_of_two=True),
-    "pipeline": _Field("array", 0, 11),
-    "sum_bits": _Field("array", 4, 31),
-    "drain_rows": _Field("array", 1, 64),
-    "code_bits": _Field("array", 1, 8, power_of_two=True),
-    "activation_lines": _Field("buffers", 2, 65536),
-    "weight_lines": _Field("buffers", 2, 65536),
-    "key_lines": _Field("buffers", 0, 65536),
-    "threshold_lines": _Field("buffers", 2, 65536),
-    "output_lines": _Field("buffers", 2, 65536),
-    "vector_lanes": _Field("vector", 0, 128),
-    "sum_lines": _Field("vector", 2, 65536),
-    "fixed_lines": _Field("vector", 2, 65536),
-    "scale_lines": _Field("vector", 2, 65536),
-    "level_lines": _Field("vector", 2, 65536),
-    "row_lanes": _Field("attention", 0, 128),
-    "score_lines": _Field("attention", 2, 65536),
-    "score_slots": _Field("attention", 1, 16),
-    "table_lines": _Field("attention", 2, 65536),
-    "token_lines": _Field("text", 0, 65536),
-    "word_lines": _Field("text", 2, 65536),
-    "embedding_lines": _Field("text", 2, 65536),
-    "classes": _Field("text", 0, 1024),
-    "port_bits": _Field("memory", 8, 256, power_of_two=True),
-    "burst_beats": _Field("memory", 1, 256),
-    "reads_in_flight": _Field("memory", 1, 64),
-    "writes_in_flight": _Field("memory", 1, 64),
-    "fetch_depth": _Field("queues", 1, 16),
-    "queue_depth": _Field("queues", 1, 16),
-    "transfers_in_flight": _Field("queues", 1, 16),
-    "clock_mhz": _Field("implementation", 1, 2000),
-}
-
-SECTIONS: tuple[str, ...] = tuple(dict.fromkeys(field.section for field in FIELDS.values()))
 
 
 @dataclass(frozen=True)
