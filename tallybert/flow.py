@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 WAITS_FOR = {"load": "memory", "array": "drain", "drain": "array", "store": "memory"}
-WAITS_FOR |= {"vector": "codes", "sequencer": "fence"}
+WAITS_FOR |= {"vector": "codes", "row": "codes", "sequencer": "fence"}
 DEMO_LAYER = (16, 64, 48)
 RTL_FOLDER, CASE_FOLDER, WORK_FOLDER = "rtl", "case", "work"
 
