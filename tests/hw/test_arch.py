@@ -26,6 +26,14 @@ LIMITS = [
     ("fixed_lines", "vector", 2, 65536, False),
     ("scale_lines", "vector", 2, 65536, False),
     ("level_lines", "vector", 2, 65536, False),
+    ("row_lanes", "attention", 0, 128, False),
+    ("score_lines", "attention", 2, 65536, False),
+    ("score_slots", "attention", 1, 16, False),
+    ("table_lines", "attention", 2, 65536, False),
+    ("token_lines", "text", 0, 65536, False),
+    ("word_lines", "text", 2, 65536, False),
+    ("embedding_lines", "text", 2, 65536, False),
+    ("classes", "text", 0, 1024, False),
     ("port_bits", "memory", 8, 256, True),
     ("burst_beats", "memory", 1, 256, False),
     ("reads_in_flight", "memory", 1, 64, False),
@@ -37,7 +45,7 @@ LIMITS = [
 ]
 POWERS = [limit for limit in LIMITS if limit[4]]
 # With these, every field can go to either of its limits without breaking a relation with another one.
-ROOM = {"rows": 64, "word_bits": 1024, "sum_bits": 31}
+ROOM = {"rows": 64, "word_bits": 1024, "sum_bits": 31, "vector_lanes": 1}
 
 
 def message_of(**changes: object) -> str:
@@ -60,6 +68,7 @@ def test_defaults() -> None:
     accelerator = Accelerator()
     assert (accelerator.name, accelerator.rows, accelerator.columns, accelerator.word_bits) == ("unnamed", 4, 4, 16)
     assert accelerator.counters is True
+    assert (accelerator.vector_lanes, accelerator.row_lanes, accelerator.token_lines, accelerator.classes) == (0,) * 4
     assert accelerator.lanes == 256
 
 
@@ -164,6 +173,32 @@ class TestVector:
         assert Accelerator(vector_lanes=lanes).vector_lanes == lanes
 
 
+class TestRow:
+    @pytest.mark.parametrize("wrong", [3, 6, 127])
+    def test_lanes_that_are_no_power_of_two(self, wrong: int) -> None:
+        expected = f"attention.row_lanes must be 0 (no row unit) or a power of two, not {wrong}"
+        assert message_of(row_lanes=wrong) == expected
+        assert message_of(row_lanes=wrong, vector_lanes=4) == expected
+
+    @pytest.mark.parametrize("lanes", [0, 1, 2, 64, 128])
+    def test_no_lanes_or_a_power_of_two_of_them(self, lanes: int) -> None:
+        for vector_lanes in (0, 4):
+            assert Accelerator(row_lanes=lanes, vector_lanes=vector_lanes).row_lanes == lanes
+
+
+class TestText:
+    def test_a_token_buffer_of_one_line(self) -> None:
+        expected = "text.token_lines must be 0 (no embedding) or at least 2, not 1"
+        assert message_of(token_lines=1) == message_of(token_lines=1, vector_lanes=4) == expected
+        assert Accelerator(token_lines=2, vector_lanes=4).token_lines == 2
+
+    @pytest.mark.parametrize(("name", "value"), [("token_lines", 2), ("classes", 1), ("classes", 1024)])
+    def test_neither_embedding_nor_vote_without_vector_lanes(self, name: str, value: int) -> None:
+        assert message_of(**{name: value}) == f"text.{name} must be 0 where vector.vector_lanes is 0, not {value}"
+        assert message_of(**{name: value}, row_lanes=4).startswith(f"text.{name} must be 0 ")
+        assert getattr(Accelerator(**{name: value}, vector_lanes=1), name) == value
+
+
 class TestDerivedSizes:
     def test_lines_hold_a_slice(self) -> None:
         accelerator = Accelerator(columns=2, word_bits=4, port_bits=8, vector_lanes=16, sum_bits=9)
@@ -177,6 +212,47 @@ class TestDerivedSizes:
         assert (accelerator.line_bits, accelerator.line_slices) == (256, 128)
         assert (accelerator.sum_line_sums, accelerator.sum_line_groups) == (8, 1)
         assert (accelerator.parameter_line_bits, accelerator.parameter_line_beats) == (256, 1)
+
+    def test_lines_hold_a_slice_of_scores(self) -> None:
+        accelerator = Accelerator(columns=2, word_bits=4, port_bits=8, row_lanes=16, sum_bits=9)
+        assert (accelerator.line_bits, accelerator.line_groups, accelerator.line_row_slices) == (16, 8, 1)
+        assert (accelerator.output_line_bits, accelerator.output_line_groups) == (8, 4)
+        assert (accelerator.score_line_sums, accelerator.score_line_groups) == (16, 8)
+        assert (accelerator.sum_line_sums, accelerator.sum_line_groups) == (2, 1)
+        wider = accelerator.replace(vector_lanes=32)
+        assert (wider.line_bits, wider.line_slices, wider.line_row_slices) == (32, 1, 2)
+        assert (wider.score_line_sums, wider.sum_line_sums) == (16, 32)
+
+    def test_a_line_of_scores_holds_a_column_group(self) -> None:
+        accelerator = Accelerator(columns=8, word_bits=4, port_bits=256, row_lanes=2)
+        assert (accelerator.line_bits, accelerator.line_row_slices) == (256, 128)
+        assert (accelerator.score_line_sums, accelerator.score_line_groups) == (8, 1)
+
+    @pytest.mark.parametrize(
+        ("port_bits", "table", "token"), [(8, 32, 16), (16, 32, 16), (32, 32, 32), (256, 256, 256)]
+    )
+    def test_lines_of_the_table_and_of_tokens(self, port_bits: int, table: int, token: int) -> None:
+        accelerator = Accelerator(port_bits=port_bits, row_lanes=4, vector_lanes=4, token_lines=2)
+        assert (accelerator.table_line_bits, accelerator.token_line_bits) == (table, token)
+
+    @pytest.mark.parametrize(
+        ("port_bits", "lanes", "word", "slices", "embedding"),
+        [(8, 1, 16, 16, 16), (8, 16, 16, 1, 256), (8, 64, 64, 1, 1024), (64, 2, 64, 32, 64), (256, 8, 256, 32, 256)],
+    )
+    def test_lines_of_words_and_of_positions(
+        self, port_bits: int, lanes: int, word: int, slices: int, embedding: int
+    ) -> None:
+        accelerator = Accelerator(port_bits=port_bits, vector_lanes=lanes, token_lines=2)
+        assert (accelerator.word_line_bits, accelerator.word_line_slices) == (word, slices)
+        assert accelerator.embedding_line_bits == embedding
+
+    def test_a_line_of_outputs_holds_a_logit(self) -> None:
+        accelerator = Accelerator(columns=4, word_bits=16, port_bits=8, vector_lanes=4)
+        assert accelerator.output_line_bits == 16
+        voter = accelerator.replace(classes=1)
+        assert (voter.output_line_bits, voter.output_line_beats, voter.output_line_groups) == (32, 4, 8)
+        assert voter.line_bits == accelerator.line_bits == 16
+        assert voter.replace(word_bits=64).output_line_bits == 64
 
     def test_lines_hold_a_column_group(self) -> None:
         accelerator = Accelerator(rows=64, columns=32, word_bits=4, port_bits=8)
@@ -233,6 +309,7 @@ class TestIdentity:
 
     def test_digest_depends_on_every_field(self) -> None:
         base = Accelerator(rows=8, pipeline=2, sum_bits=15, key_lines=2, vector_lanes=4)
+        base = base.replace(row_lanes=4, token_lines=2, classes=2)
         changed = [base.replace(**{name: getattr(base, name) * 2}) for name, *_ in LIMITS]
         changed += [base.replace(name="other"), base.replace(counters=False)]
         digests = {accelerator.digest for accelerator in [base, *changed]}

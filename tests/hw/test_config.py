@@ -1,4 +1,4 @@
-"""hw.config: presets, defaults, and every wrong value with its whole message."""
+"""hw.config: reading, defaults, and every wrong value with its whole message."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,8 @@ from hw.files import FileError
 Refused = Callable[..., str]
 HEAD = "format: tallybert-accelerator-1\nname: x\n"
 ARRAY_KEYS = "rows, columns, word_bits, pipeline, sum_bits, drain_rows, code_bits"
-TOP_KEYS = "format, name, array, buffers, vector, memory, queues, implementation"
+BUFFER_KEYS = "activation_lines, weight_lines, key_lines, threshold_lines, output_lines"
+TOP_KEYS = "format, name, array, buffers, vector, attention, text, memory, queues, implementation"
 ROWS = "array.rows: must be an integer from 1 to 64, not"
 COLUMNS = "array.columns: must be a power of two from 1 to 64, not"
 COUNTERS = "implementation.counters: must be true or false, not"
@@ -94,6 +95,26 @@ WRONG_FILES = {
     "lanes that are no power of two": (
         HEAD + "vector:\n  vector_lanes: 12\n",
         ":4: vector.vector_lanes: must be 0 (no vector unit) or a power of two, not 12",
+    ),
+    "row lanes that are no power of two": (
+        HEAD + "attention:\n  row_lanes: 12\n",
+        ":4: attention.row_lanes: must be 0 (no row unit) or a power of two, not 12",
+    ),
+    "a token buffer of one line": (
+        HEAD + "vector:\n  vector_lanes: 4\ntext:\n  token_lines: 1\n",
+        ":6: text.token_lines: must be 0 (no embedding) or at least 2, not 1",
+    ),
+    "tokens without vector lanes": (
+        HEAD + "vector:\n  vector_lanes: 0\ntext:\n  token_lines: 8\n",
+        ":6: text.token_lines: must be 0 where vector.vector_lanes is 0, not 8",
+    ),
+    "classes without vector lanes": (
+        HEAD + "text:\n  classes: 2\n",
+        ":4: text.classes: must be 0 where vector.vector_lanes is 0, not 2",
+    ),
+    "score lines among the buffers": (
+        HEAD + "buffers:\n  score_lines: 8\n",
+        f":4: buffers: key must be one of {BUFFER_KEYS}, not 'score_lines'; move it to the section 'attention'",
     ),
     "relation of a key left out": (
         HEAD + "array:\n  word_bits: 128\n  sum_bits: 8\n",
@@ -255,6 +276,7 @@ class TestReading:
     def test_every_accelerator_can_be_written_and_read(self, path: Path) -> None:
         changed = Accelerator(name="y", rows=8, columns=16, port_bits=64, clock_mhz=77, counters=False)
         changed = changed.replace(code_bits=4, key_lines=32, vector_lanes=2, sum_lines=7)
+        changed = changed.replace(row_lanes=4, score_slots=3, token_lines=9, classes=5)
         for accelerator in (Accelerator(name="x"), changed, *map(load_accelerator, presets())):
             lines = []
             for key, value in accelerator.to_dict().items():
@@ -262,53 +284,3 @@ class TestReading:
                 lines += [f"{key}:" if inner else f"{key}: {value}", *(f"  {k}: {str(v).lower()}" for k, v in inner)]
             path.write_text("\n".join(lines))
             assert load_accelerator(path) == accelerator
-
-
-class TestPresets:
-    def test_names(self) -> None:
-        assert presets() == ("nano", "edge", "big")
-
-    @pytest.mark.parametrize("name", presets())
-    def test_each_names_itself_and_leaves_nothing_out(self, name: str) -> None:
-        assert load_accelerator(name).name == name
-        text = (PRESET_FOLDER / f"{name}.yaml").read_text()
-        assert text.startswith(f"# {name}: ")
-        for key in (*FIELDS, "counters"):
-            assert text.count(f"\n  {key}: ") == 1
-
-    def test_sizes(self) -> None:
-        nano, edge, big = map(load_accelerator, presets())
-        assert (nano.lanes, edge.lanes, big.lanes) == (128, 4096, 32768)
-        assert (nano.max_inputs, edge.max_inputs, big.max_inputs) == (4094, 8190, 16382)
-        assert min(edge.max_inputs, big.max_inputs) >= 3072, "the widest sum of BERT-base"
-        layer_bits = 84_900_000 // 12
-        assert big.columns * big.weight_lines * big.line_bits >= layer_bits
-
-    def test_block_ram(self) -> None:
-        """The budgets in the comments, from the shapes: blocks of an iCE40 HX8K, an ECP5-85F and a ZCU102."""
-        nano, edge, big = map(load_accelerator, presets())
-        assert blocks(nano, 16, 256) == [4, 8, 4, 4]
-        assert blocks(edge, 36, 512) == [16, 16, 4, 16, 16, 16, 32, 8, 8]
-        assert blocks(big, 64, 512) == [128, 256, 8, 128, 64, 32, 128, 32, 32]
-        assert (sum(blocks(edge, 36, 512)), sum(blocks(big, 64, 512))) == (132, 808)
-
-
-def blocks(accelerator: Accelerator, width: int, depth: int) -> list[int]:
-    """Return the block RAMs of activation, weight, threshold, output, key, sums, fixed, scale and level buffer."""
-    shapes = [
-        (accelerator.rows, accelerator.line_bits, accelerator.activation_lines),
-        (accelerator.columns, accelerator.line_bits, accelerator.weight_lines),
-        (1, accelerator.threshold_line_bits, accelerator.threshold_lines),
-        (accelerator.rows, accelerator.output_line_bits, accelerator.output_lines),
-    ]
-    if accelerator.key_lines:
-        shapes.append((accelerator.columns, accelerator.line_bits, accelerator.key_lines))
-    if accelerator.vector_lanes:
-        sum_bits = accelerator.sum_line_sums * accelerator.sum_bits
-        shapes += [
-            (accelerator.drain_rows, sum_bits, accelerator.sum_lines),
-            (2, accelerator.vector_lanes * 16, accelerator.fixed_lines),
-            (1, accelerator.parameter_line_bits, accelerator.scale_lines),
-            (1, accelerator.parameter_line_bits, accelerator.level_lines),
-        ]
-    return [banks * -(-bits // width) * -(-lines // depth) for banks, bits, lines in shapes]

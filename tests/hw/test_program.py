@@ -25,9 +25,12 @@ REGIONS = (
     Region("output", 32, 32, "write"),
     Region("program", ADDRESS, 96, "program"),
 )
-OTHERS = "array+drain+store+vector"
-OPCODES = "1 (LOAD), 2 (MATMUL), 3 (BINARIZE), 4 (STORE), 5 (FENCE), 6 (HALT), 7 (SUMS), 8 (VECTOR)"
-ACCELERATOR_KEYS = "format, name, array, buffers, vector, memory, queues, implementation"
+UNITS = "load+array+drain+store+vector+row"
+OPCODES = (
+    "1 (LOAD), 2 (MATMUL), 3 (BINARIZE), 4 (STORE), 5 (FENCE), 6 (HALT), 7 (SUMS), 8 (VECTOR), 9 (SOFTMAX), 10 (MEAN), "
+    "11 (CLASSIFY), 12 (EXIT)"
+)
+ACCELERATOR_KEYS = "format, name, array, buffers, vector, attention, text, memory, queues, implementation"
 KEYS = "format, accelerator, address, length, regions, image"
 
 
@@ -283,8 +286,8 @@ class TestWrongFolders:
     @pytest.mark.parametrize(
         ("offset", "value", "problem"),
         [
-            (ADDRESS, 9, "instruction 0 at 0x40: opcode must be one of"),
-            (ADDRESS + 1, 1, f"instruction 0 at 0x40: LOAD.wait must name only {OTHERS}, not the mask 1"),
+            (ADDRESS, 13, "instruction 0 at 0x40: opcode must be one of"),
+            (ADDRESS + 1, 64, f"instruction 0 at 0x40: LOAD.wait must name only {UNITS}, not the mask 64"),
             (ADDRESS + 12, 0, "instruction 0 at 0x40: LOAD.segments must be an integer from 1 to 65535, not 0"),
             (ADDRESS + 31, 1, "instruction 0 at 0x40: LOAD must have its unused bits at 0, not "),
             (ADDRESS + 64, 0, "instruction 2 at 0x80: opcode must be one of"),
