@@ -14,7 +14,7 @@ from hw.arch import Accelerator
 from hw.bench.case import FORMAT, PROFILE_RANGES, Case, read_case, write_expectation
 from hw.bench.memory import Profile
 from hw.files import FileError, sha256
-from hw.isa import Opcode, make
+from hw.isa import Opcode, Unit, make
 from hw.program import Program
 
 Refused = Callable[..., str]
@@ -32,7 +32,7 @@ PROFILE = {
     "seed": 2**32 - 1,
 }
 TRACE = [[1, 2, 3], [4, 5, 2**32 - 1]]
-STATES = [[5 * unit + state for state in range(5)] for unit in range(6)]
+STATES = [[5 * unit + state for state in range(5)] for unit in Unit]
 KEYS = "cycles, format, memory_sha256, profile, reset_at, states, trace"
 PROFILE_KEYS = "latency, write_latency, interval, jitter, stall_rate, stall_max, seed"
 MEMORY = bytes([7]) + PROGRAM.image[1:]
@@ -128,8 +128,8 @@ MALFORMED: dict[str, tuple[Change, str]] = {
     "cycles null": (lambda v: v.update(cycles=None), f"cycles: {NUMBER} None"),
     "cycles negative": (lambda v: v.update(cycles=-1), f"cycles: {NUMBER} -1"),
     "cycles fraction": (lambda v: v.update(cycles=6.0), f"cycles: {NUMBER} 6.0"),
-    "states null": (lambda v: v.update(states=None), "states: must be a list of 6 rows, not None"),
-    "states empty": (lambda v: v.update(states=[]), "states: must be a list of 6 rows, not []"),
+    "states null": (lambda v: v.update(states=None), "states: must be a list of 7 rows, not None"),
+    "states empty": (lambda v: v.update(states=[]), "states: must be a list of 7 rows, not []"),
     "states row": (lambda v: v["states"][4].pop(), "states[4]: must be a list of 5 numbers, not [20, 21, 22, 23]"),
     "state list": (lambda v: v["states"].__setitem__(2, [[]] * 5), f"states[2][0]: {NUMBER} []"),
     "reset text": (lambda v: v.update(reset_at="9"), f"reset_at: {NUMBER} '9'"),

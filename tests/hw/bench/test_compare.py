@@ -20,7 +20,7 @@ LOAD = make(Opcode.LOAD, buffer=0, address=0, line=0, row_beats=1, segments=1, s
 STORE = make(Opcode.STORE, address=0, line=0, row_beats=1, segments=1, segment_beats=2, stride=0, wait=1)
 INSTRUCTIONS = (LOAD, STORE, LOAD, make(Opcode.HALT))
 TRACE = ((9, 20, 0xA1), (21, 30, 0xB2), (10, 40, 0x13), (31, 41, 0))
-STATES = tuple(tuple(10 * unit + state for state in range(5)) for unit in range(6))
+STATES = tuple(tuple(10 * unit + state for state in range(5)) for unit in Unit)
 IMAGE = bytes(ADDRESS) + b"".join(i.encode() for i in INSTRUCTIONS) + bytes(32)
 AFTER = bytes([5, 6, 7, 8]) + IMAGE[4:]
 CASE = Case(
@@ -37,7 +37,9 @@ NOTHING = {"bits_different": 0, "cycles_different": 0, "checksums_different": 0,
 
 def perfect() -> Observation:
     """Return what a core shows that does exactly what the case expects."""
-    records: list[list[tuple[int, int, int]]] = [[TRACE[0], TRACE[2]], [], [], [TRACE[1]], [], [TRACE[3]]]
+    records: list[list[tuple[int, int, int]]] = [[] for _ in Unit]
+    for instruction, record in zip(INSTRUCTIONS, TRACE, strict=True):
+        records[instruction.unit].append(record)
     return Observation(records, AFTER, cycles=42, retired=4, states=[list(row) for row in STATES])
 
 
@@ -175,9 +177,9 @@ def test_bits_of_several_bytes_add_up_and_the_first_is_told() -> None:
     assert result["first_difference"][0] == "memory byte 0x0"
 
 
-@pytest.mark.parametrize("unit", range(6))
+@pytest.mark.parametrize("unit", Unit)
 @pytest.mark.parametrize("state", range(5))
-def test_every_state_count_is_compared(unit: int, state: int) -> None:
+def test_every_state_count_is_compared(unit: Unit, state: int) -> None:
     seen = perfect()
     assert seen.states is not None
     seen.states[unit][state] += 1
@@ -193,7 +195,7 @@ def test_of_several_states_the_first_is_told() -> None:
     seen = perfect()
     seen.states = [[count + 1 for count in row] for row in STATES]
     result = compare(CASE, seen)
-    assert result["states_different"] == 30
+    assert result["states_different"] == 5 * len(Unit) == 35
     assert result["first_difference"] == ["load busy: expected 0, core 1 cycles"]
 
 
