@@ -1,8 +1,9 @@
 """Instructions with their dependency tokens: each one says what it reads and writes, the tokens follow from that.
 
 Two instructions of different units that touch the same lines, at least one of them writing, get a token from the
-earlier one's retirement to the later one's issue, unless waits that are already there imply the order. Units issue and
-retire in order, and a BINARIZE retires after its MATMUL; nothing else is assumed about time.
+earlier one's retirement to the later one's issue, unless waits that are already there imply the order. What an
+instruction of LOAD or VECTOR reads of what its own unit wrote, it waits for with its own bit. Units issue and retire in
+order, and a BINARIZE or SUMS retires after its MATMUL; nothing else is assumed about time.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hw.isa import FIELDS, TOKEN_UNITS, UNIT_OF, Instruction, Opcode, Unit
+from hw.isa import FIELDS, OWN_WAITS, TOKEN_UNITS, UNIT_OF, Instruction, Opcode, Unit
 
 Clock = tuple[int, ...]
 """For each unit, the latest of its instructions that is known to have retired (-1: none)."""
@@ -59,11 +60,17 @@ class Builder:
         return len(self._drafts)
 
     def add(
-        self, opcode: Opcode, operands: dict[str, int], reads: Sequence[Access] = (), writes: Sequence[Access] = ()
+        self,
+        opcode: Opcode,
+        operands: dict[str, int],
+        reads: Sequence[Access] = (),
+        writes: Sequence[Access] = (),
+        settles: bool = False,
     ) -> None:
         """Append an instruction of a unit; operands with a default may be left out.
 
-        A MATMUL with handover must be followed by its BINARIZE.
+        A MATMUL with handover must be followed by its BINARIZE or SUMS. An instruction that `settles` has retired when
+        the next one of its unit issues.
         """
         unit, index = UNIT_OF[opcode], len(self._drafts)
         values = _DEFAULTS[opcode] | operands
@@ -74,13 +81,25 @@ class Builder:
             draft.wait |= 1 << producer
             self._drafts[earlier].signal |= 1 << unit
             clock = _join(clock, self._retired[earlier])
+        if unit in OWN_WAITS and self._latest(unit, reads) > clock[unit]:
+            draft.wait |= 1 << unit
+            clock = _join(clock, self._retired[self._last[unit]])
         self._issued[unit] = clock
         self._drafts.append(draft)
         self._retired.append(self._retirement(opcode, unit, index, clock))
         self._last[unit] = index
+        if settles:
+            self._issued[unit] = _join(clock, self._retired[index])
         for accesses, writing in ((reads, False), (writes, True)):
             for access in accesses:
                 self._touch(access, writing, unit)[access.start : access.stop] = index
+
+    def barrier(self, opcode: Opcode) -> None:
+        """Append a FENCE or EXIT: everything before it has retired when anything behind it issues."""
+        last = _join(_NOTHING, tuple(self._last))
+        self._issued = [last] * len(TOKEN_UNITS)
+        self._drafts.append(_Draft(opcode, ()))
+        self._retired.append(last)
 
     def halt(self) -> tuple[Instruction, ...]:
         """Append the HALT and return the instructions. Operands are as given: the checker looks at their ranges."""
@@ -99,6 +118,15 @@ class Builder:
                             needs[other] = max(latest, needs.get(other, -1))
         return needs
 
+    def _latest(self, writer: Unit, reads: Sequence[Access]) -> int:
+        """Return the latest instruction of a writer that wrote something of what is read."""
+        latest = -1
+        for access in reads:
+            lines = self._touched.get((access.space, True), {}).get(writer)
+            if lines is not None:
+                latest = max(latest, int(np.maximum.reduce(lines[access.start : access.stop])))
+        return latest
+
     def _unimplied(self, needs: dict[Unit, int], clock: Clock) -> list[tuple[Unit, int]]:
         """Drop what is known already, and what another of the needs implies."""
         open_needs = [(other, index) for other, index in sorted(needs.items()) if clock[other] < index]
@@ -113,7 +141,7 @@ class Builder:
         known = clock
         if self._last[unit] >= 0:
             known = _join(known, self._retired[self._last[unit]])
-        if opcode is Opcode.BINARIZE:
+        if opcode in (Opcode.BINARIZE, Opcode.SUMS):
             known = _join(known, self._retired[self._last[Unit.ARRAY]])
         return (*known[:unit], index, *known[unit + 1 :])
 

@@ -1,0 +1,309 @@
+"""Attention: queries, keys and values where products read them, scores, SOFTMAX and context."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hw.isa import Destination, Opcode, SumsDestination, Unit
+from mapping.whole.context import Context, Stored
+from mapping.whole.parameters import Packing
+from mapping.whole.products import Target
+from mapping.whole.work import Area, Block, Datum, Emit, Work
+
+_GAP = 20
+
+
+def _head_lines(c: Context, width: int) -> int:
+    return c.parameters.lines_of(width)
+
+
+def operand_targets(c: Context, o: Any) -> list[tuple[Target, int]]:
+    """Return where the 1-bit codes that o makes are needed as operands of attention, and in how many pieces."""
+    a, result = c.accelerator, []
+    for reader in c.readers[o.name]:
+        if reader.op not in ("scores", "context"):
+            continue
+        heads, width = _heads(c, reader)
+        n = c.rows_of(o.name)
+        if not a.key_lines:
+            raise c.refuse(reader, "buffers.key_lines must not be 0: the accelerator has no key buffer")
+        if reader.op == "scores" and reader.sources[0] == o.name:
+            lines = _head_lines(c, width)
+            key, stride = (o.name, f"query {heads}"), 0
+            data = [
+                Datum(f"{o.name}[{t}]", c.area("activation", heads * lines, o.name))
+                for t in range(len(c.tiles(o.name)))
+            ]
+            whole = width % a.line_bits == 0
+        elif reader.op == "scores":
+            lines = _head_lines(c, width)
+            key, stride = (o.name, f"key {heads}"), heads * lines
+            data = _shared(c, o.name, -(-n // a.columns) * stride)
+            whole = width % a.line_bits == 0
+        else:
+            groups, stride = -(-width // a.columns), c.parameters.lines_of(n)
+            lines = groups * stride
+            key = (o.name, f"value {heads}")
+            data = _shared(c, o.name, heads * lines)
+            whole = width % a.columns == 0
+        if key in c.stored:
+            continue
+        c.stored[key] = Stored(data, None, lines)
+        result.append((Target(key[1].split()[0], tuple(data), lines, stride), 1 if whole else heads))
+        if reader.op == "scores" and reader.sources[0] == reader.sources[1]:
+            raise c.refuse(reader, "queries and keys must be different values")
+    return result
+
+
+def _shared(c: Context, name: str, lines: int) -> list[Datum]:
+    area = c.area("key", lines, name)
+    return [Datum(f"{name}[{t}]", area) for t in range(len(c.tiles(name)))]
+
+
+def _heads(c: Context, reader: Any) -> tuple[int, int]:
+    """Return how many heads an operation of attention has, and the channels of one."""
+    if reader.op == "scores":
+        return reader.heads, c.value(reader.sources[0]).channels // reader.heads
+    heads = c.value(reader.sources[0]).heads
+    return heads, c.value(reader.sources[1]).channels // heads
+
+
+def scores(c: Context, o: Any) -> None:
+    """`scores`, and what makes codes of them: for each row tile and head its sums and SOFTMAX, or bits at once."""
+    for reader in c.readers[o.name]:
+        codes = _attention_codes(c, reader)
+        for t, rows in enumerate(c.tiles(o.name)):
+            for head in range(o.heads):
+                if reader.op == "row_threshold":
+                    _softmax(c, o, reader, codes, t, rows, head)
+                else:
+                    _head_threshold(c, o, reader, codes, t, rows, head)
+
+
+def _attention_codes(c: Context, o: Any) -> list[list[Datum]]:
+    """Return the data of attention codes, by row tile and head."""
+    bits, lines = getattr(o, "bits", 1), c.parameters.lines_of(c.rows_of(o.name))
+    if bits > c.accelerator.code_bits:
+        raise c.refuse(o, f"array.code_bits must be at least {bits}, not {c.accelerator.code_bits}")
+    if bits > 4:
+        raise c.refuse(o, f"attention codes must be of at most 4 bits here, not {bits}")
+    heads = c.value(o.name).heads
+    data = [
+        [Datum(f"{o.name}[{t}, {h}]", c.area("activation", bits * lines, o.name)) for h in range(heads)]
+        for t in range(len(c.tiles(o.name)))
+    ]
+    c.stored[o.name, "attention"] = Stored([d for row in data for d in row], None, lines)
+    return data
+
+
+class _Scores:
+    """The MATMUL of a row tile of queries with all keys, for one head."""
+
+    def __init__(self, c: Context, o: Any, tile: int, rows: int, head: int) -> None:
+        a, (queries, keys) = c.accelerator, o.sources
+        for source in o.sources:
+            value = c.value(source)
+            if value.bits > 1 or value.set != "signed":
+                raise c.refuse(o, f"queries and keys must be signed bits here, not {value}")
+        _, self.width = _heads(c, o)
+        stored, keyed = c.stored[queries, f"query {o.heads}"], c.stored[keys, f"key {o.heads}"]
+        self.left, self.left_lines = stored.data[tile], stored.lines
+        self.keys, self.key_lines, self.stride = keyed.data, keyed.lines, o.heads * keyed.lines
+        self.head, self.rows, self.count = head, rows, c.rows_of(o.name)
+        self.groups = -(-self.count // a.columns)
+        self.spare = self.groups * a.columns - self.count
+        self.words = c.parameters.words_of(self.width)
+        self.pad = self.words * a.word_bits - self.width
+        self.cycles = self.groups * max(self.words, -(-rows // a.drain_rows))
+
+    def emit(self, e: Any) -> None:
+        """Add the MATMUL."""
+        left, right = self.left.line + self.head * self.left_lines, self.keys[0].line + self.head * self.key_lines
+        e.add(
+            Opcode.MATMUL,
+            {"unsigned": 0, "first": 1, "handover": 1, "keys": 1, "activation_line": left, "weight_line": right}
+            | {"words": self.words, "pad": self.pad, "rows": self.rows, "column_groups": self.groups}
+            | {"activation_stride": 0, "weight_stride": self.stride},
+            [
+                ("activation", left, self.left_lines),
+                ("key", right, (self.groups - 1) * self.stride + self.key_lines),
+            ],
+        )
+
+    @property
+    def shape(self) -> dict[str, int]:
+        """Operands that the instruction behind it shares."""
+        return {"rows": self.rows, "column_groups": self.groups, "spare": self.spare}
+
+
+def _softmax(c: Context, o: Any, reader: Any, codes: list[list[Datum]], tile: int, rows: int, head: int) -> None:
+    a = c.accelerator
+    if not a.row_lanes:
+        raise c.refuse(reader, "attention.row_lanes must not be 0: the accelerator has no row unit")
+    product = _Scores(c, o, tile, rows, head)
+    row_lines = -(-product.count // a.score_line_sums)
+    area = c.area("score", -(-rows // a.drain_rows) * row_lines, f"{o.name}[{tile}, {head}]")
+    scored = Datum(area.name, area)
+    slot = Datum(area.name, Area("slot", 1, area.name))
+    block, table_lines = _table(c, reader)
+    target = codes[tile][head]
+    slices = -(-product.count // a.row_lanes)
+
+    def sums(e: Any) -> None:
+        product.emit(e)
+        e.add(
+            Opcode.SUMS,
+            product.shape
+            | {"destination": SumsDestination.SCORE, "slot": slot.line, "output_line": scored.line}
+            | {"output_group": 0, "output_stride": row_lines},
+            [],
+            [("score", scored.line, area.lines), ("slot", slot.line, 1)],
+        )
+
+    def softmax(e: Any) -> None:
+        e.add(
+            Opcode.SOFTMAX,
+            {"score_line": scored.line, "code_line": target.line, "keys": product.count, "rows": rows}
+            | {"code_plane_stride": c.stored[reader.name, "attention"].lines, "slot": slot.line}
+            | {"table_line": block.line, "last_entry": len(reader.table) - 1, "multiplier": reader.multiplier}
+            | {"shift": reader.shift, "planes": reader.bits, "level_line": block.line + table_lines},
+            [("score", scored.line, area.lines), ("slot", slot.line, 1), ("table", block.line, block.lines)],
+            [("activation", target.line, target.area.lines)],
+        )
+
+    place = f"[{tile}, {head}]"
+    c.add(
+        o.name + place,
+        Unit.ARRAY,
+        product.cycles,
+        sums,
+        reads=[product.left, *product.keys],
+        writes=[scored, slot],
+    )
+    cycles = rows * (max(slices, (1 << reader.bits) - 1) + slices * reader.bits) + _GAP
+    c.add(reader.name + place, Unit.ROW, cycles, softmax, reads=[scored, slot], writes=[target], blocks=[block])
+
+
+def _table(c: Context, reader: Any) -> tuple[Block, int]:
+    lines = -(-len(reader.table) * 16 // c.accelerator.table_line_bits)
+    name = f"{reader.name}.table"
+    made = c.parameters.once(("table", reader.name), lambda: c.parameters.table(name, reader.table, reader.levels)[0])
+    return made, lines
+
+
+def _head_threshold(c: Context, o: Any, reader: Any, codes: list[list[Datum]], tile: int, rows: int, head: int) -> None:
+    product = _Scores(c, o, tile, rows, head)
+    target = codes[tile][head]
+    block = c.parameters.once(
+        ("thresholds", reader.name, head),
+        lambda: c.parameters.thresholds(
+            f"{reader.name}.thresholds[{head}]",
+            np.repeat(reader.thresholds[head], c.accelerator.columns),
+            np.zeros(c.accelerator.columns, np.int64),
+            [np.arange(c.accelerator.columns)],
+        ),
+    )
+
+    def emit(e: Any) -> None:
+        product.emit(e)
+        e.add(
+            Opcode.BINARIZE,
+            product.shape
+            | {"destination": Destination.ACTIVATION, "shared": 1, "threshold_line": block.line}
+            | {"output_line": target.line, "output_group": 0, "output_stride": 0},
+            [("threshold", block.line, 1)],
+            [("activation", target.line, target.area.lines)],
+        )
+
+    c.add(
+        f"{reader.name}[{tile}, {head}]",
+        Unit.ARRAY,
+        product.cycles,
+        emit,
+        reads=[product.left, *product.keys],
+        writes=[target],
+        blocks=[block],
+    )
+
+
+def context(c: Context, o: Any) -> None:
+    """`context`: for each row tile and head the product of attention codes and values, to bits of the next layer."""
+    a, (codes, values) = c.accelerator, o.sources
+    heads, width = _heads(c, o)
+    groups = -(-width // a.columns)
+    value, kind = c.value(values), c.value(codes)
+    if value.bits > 1 or value.set != "signed":
+        raise c.refuse(o, f"values must be signed bits here, not {value}")
+    for reader in c.readers[o.name]:
+        if reader.op != "binarize":
+            raise c.refuse(reader, "context must become bits at once here")
+        pitch = groups * a.columns
+        packing = Packing(heads, width, pitch if heads > 1 else width)
+        lines = c.parameters.lines_of(packing.bits)
+        data = [
+            Datum(f"{reader.name}[{t}]", c.area("activation", lines, reader.name)) for t in range(len(c.tiles(o.name)))
+        ]
+        c.stored[reader.name, "flat"] = Stored(data, packing, lines)
+        channels = [c.groups(np.arange(h * width, (h + 1) * width)) for h in range(heads)]
+        for t, rows in enumerate(c.tiles(o.name)):
+            last: Work | None = None
+            for head in range(heads):
+                block = _context_thresholds(c, reader, channels[head], head)
+                emit, cycles = _context(c, o, reader, (t, rows, head), (groups, channels[head]), block)
+                attention = c.stored[codes, "attention"].data[t * heads + head]
+                last = c.add(
+                    f"{reader.name}[{t}, {head}]",
+                    Unit.ARRAY,
+                    cycles * kind.bits,
+                    emit,
+                    reads=[attention, *c.stored[values, f"value {heads}"].data],
+                    writes=[data[t]],
+                    blocks=[block],
+                    after=[last] if last is not None else [],
+                )
+
+
+def _context_thresholds(c: Context, reader: Any, groups: list[np.ndarray], head: int) -> Block:
+    name = f"{reader.name}.thresholds[{head}]"
+    return c.parameters.once(
+        ("thresholds", reader.name, head),
+        lambda: c.parameters.thresholds(name, reader.thresholds, reader.polarity, groups),
+    )
+
+
+def _context(
+    c: Context, o: Any, reader: Any, where: tuple[int, int, int], shape: tuple[int, list[np.ndarray]], block: Block
+) -> tuple[Emit, int]:
+    a, (codes, values) = c.accelerator, o.sources
+    (tile, rows, head), (groups, channels) = where, shape
+    bits, heads = c.value(codes).bits, c.value(codes).heads
+    stored, keyed = c.stored[codes, "attention"], c.stored[values, f"value {heads}"]
+    left, n = stored.data[tile * heads + head], c.rows_of(values)
+    stride, words = c.parameters.lines_of(n), c.parameters.words_of(n)
+    target = c.stored[reader.name, "flat"].data[tile]
+    place = head * groups
+    first, last = place // a.line_groups, (place + groups - 1) // a.line_groups
+
+    def emit(e: Any) -> None:
+        right = keyed.data[0].line + head * groups * stride
+        e.add(
+            Opcode.MATMUL,
+            {"unsigned": 1, "first": 1, "handover": 1, "keys": 1, "activation_line": left.line, "weight_line": right}
+            | {"words": words, "pad": 0, "rows": rows, "column_groups": groups, "activation_stride": 0}
+            | {"weight_stride": stride, "activation_planes": bits}
+            | {"activation_plane_stride": stored.lines if bits > 1 else 0},
+            [("activation", left.line, bits * stored.lines), ("key", right, groups * stride)],
+        )
+        e.add(
+            Opcode.BINARIZE,
+            {"destination": Destination.ACTIVATION, "threshold_line": block.line, "output_line": target.line}
+            | {"output_group": place, "output_stride": 0, "rows": rows, "column_groups": groups}
+            | {"spare": int((channels[-1] < 0).sum())},
+            [("threshold", block.line, groups)],
+            [("activation", target.line + first, last - first + 1)],
+        )
+
+    drain = -(-rows // a.drain_rows)
+    return emit, groups * max(words, drain)

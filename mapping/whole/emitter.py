@@ -1,0 +1,90 @@
+"""From the schedule to instructions: loads are moved forward, lines filled in, tokens set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hw.isa import Instruction, Opcode
+from mapping.builder import Access, Builder
+from mapping.whole.context import Context
+from mapping.whole.schedule import Load, Placed, Schedule
+
+Lines = tuple[str, int, int]
+"""A buffer, the first line, and how many."""
+
+SPACES = (
+    *("activation", "weight", "key", "threshold", "sums", "score", "slot", "fixed"),
+    *("scale", "level", "table", "token", "word", "embedding", "output"),
+)
+
+
+class Emitter:
+    """Adds instructions in program order."""
+
+    def __init__(self, c: Context) -> None:
+        sizes = {space: c.size(space) for space in SPACES}
+        a = c.accelerator
+        beats = len(c.network.members) * a.classes * a.output_line_bits // a.port_bits
+        self._builder = Builder(sizes | {"logits": beats})
+
+    def add(
+        self,
+        opcode: Opcode,
+        operands: dict[str, int],
+        reads: Sequence[Lines] = (),
+        writes: Sequence[Lines] = (),
+        settles: bool = False,
+    ) -> None:
+        """Append an instruction that reads and writes some lines."""
+        self._builder.add(opcode, operands, _accesses(reads), _accesses(writes), settles)
+
+    def exit(self) -> None:
+        """Append an EXIT."""
+        self._builder.barrier(Opcode.EXIT)
+
+    def load(self, load: Load) -> None:
+        """Append the LOADs of a block."""
+        block, space = load.block, load.block.buffer.name.lower()
+        lines = block.lines // len(block.transfers)
+        for index, t in enumerate(block.transfers):
+            operands = {"buffer": block.buffer, "address": t.address, "line": load.line + t.offset}
+            operands |= {"row_beats": t.row_beats, "segments": t.segments, "segment_beats": t.segment_beats}
+            operands |= {"stride": t.stride, "gather": int(t.gather), "token": t.token}
+            reads: list[Lines] = []
+            if block.after is not None:
+                reads.append(("token", block.after.line, block.after.lines))
+            end = block.transfers[index + 1].offset if index + 1 < len(block.transfers) else block.lines
+            self.add(Opcode.LOAD, operands, reads, [(space, load.line + t.offset, end - t.offset)])
+        assert lines >= 0
+
+    def halt(self) -> tuple[Instruction, ...]:
+        """Append the HALT and return everything."""
+        return self._builder.halt()
+
+
+def _accesses(lines: Sequence[Lines]) -> list[Access]:
+    return [Access(space, start, start + count) for space, start, count in lines]
+
+
+def emit(c: Context, schedule: Schedule, lookahead: int) -> tuple[Instruction, ...]:
+    """Return the program of a schedule, with each load up to `lookahead` pieces of work before its first user."""
+    e = Emitter(c)
+    loads: dict[int, list[Load]] = {}
+    latest = 0
+    for load in schedule.loads:
+        latest = max(latest, load.free, load.need - lookahead)
+        loads.setdefault(latest, []).append(load)
+    for index, placed in enumerate(schedule.items):
+        for load in loads.get(index, ()):
+            load.block.line = load.line
+            e.load(load)
+        _fill_in(placed)
+        placed.work.emit(e)
+    return e.halt()
+
+
+def _fill_in(placed: Placed) -> None:
+    for area, line in placed.areas.items():
+        area.line = line
+    for block, line in placed.blocks.items():
+        block.line = line

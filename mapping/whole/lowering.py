@@ -1,0 +1,123 @@
+"""The lowering: a network's operations, one after the other, as pieces of work for the units of an accelerator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hw.isa import Opcode, Unit, Vote
+from mapping.errors import MappingError
+from mapping.whole import attention, rows, streams
+from mapping.whole.context import Context
+from mapping.whole.products import matmul
+from mapping.whole.work import Block, Datum, Work
+from model.network import Network
+from model.operation import Operation
+from model.vote import Member
+
+LOWERINGS: dict[str, Callable[[Context, Any], None]] = {
+    "embed": streams.embed,
+    "normalise": streams.normalise,
+    "matmul": matmul,
+    "scores": attention.scores,
+    "context": attention.context,
+    "add": streams.add,
+    "first": rows.first,
+    "mean": rows.mean,
+}
+"""What makes work of each operation; codes, requantise and classify are made with what stands before or behind them."""
+
+_MADE_ELSEWHERE = ("binarize", "requantise", "row_threshold", "head_threshold", "classify")
+
+
+def lower(c: Context) -> None:
+    """Append the work of all members, each followed by its part of the vote."""
+    check(c.network, c)
+    made: set[str] = set()
+    for index, member in enumerate(c.network.members):
+        c.member = index
+        for operation in c.network.member_operations(member.name):
+            if operation.name not in made:
+                made.add(operation.name)
+                _lower(c, operation)
+        _classify(c, index, member)
+
+
+def check(network: Network, c: Context) -> None:
+    """Refuse a network of which some operation has no unit."""
+    if network.input.kind != "tokens" or not network.members:
+        raise MappingError(f"network: must read tokens and have members, not read {network.input}")
+    if not c.accelerator.vector_lanes:
+        raise MappingError("network: vector.vector_lanes must not be 0: the accelerator has no vector unit")
+    if network.classes > c.accelerator.classes:
+        have = c.accelerator.classes
+        raise MappingError(f"network: text.classes must be at least {network.classes}, not {have}")
+    for operation in network.operations:
+        if operation.op not in (*LOWERINGS, *_MADE_ELSEWHERE, "quantize"):
+            raise c.refuse(operation, "the machine has no unit for this operation yet")
+
+
+def _lower(c: Context, o: Operation) -> None:
+    if o.op == "quantize" and c.value(o.sources[0]).kind == "fixed":
+        streams.quantize_fixed(c, o)
+    elif o.op in LOWERINGS:
+        LOWERINGS[o.op](c, o)
+
+
+def _classify(c: Context, index: int, member: Member) -> None:
+    """Append the member's CLASSIFY, its STORE and the EXIT behind it."""
+    o: Any = c.operations[member.output]
+    (source,) = o.sources
+    a, datum = c.accelerator, rows.fixed_of(c, source).data[0]
+    classes, channels = o.weights.shape
+    slices = c.slices(channels)
+    block: Block = c.parameters.once(
+        ("classify", o.name), lambda: c.parameters.classifier(f"{o.name}.weights", o.weights, o.bias)
+    )
+    area = c.area("output", classes, o.name)
+    kind = {"soft": Vote.SOFT, "hard": Vote.HARD, "mean": Vote.MEAN}[str(c.network.vote)]
+    operands = {
+        "classes": classes,
+        "shift": o.shift,
+        "channels": channels,
+        "vote": kind,
+        "vote_shift": member.shift,
+        "multiplier": member.multiplier,
+        "bound": member.bound if kind is Vote.SOFT else 1,
+        "first": int(index == 0),
+        "swing": sum(_swing(kind, m) for m in c.network.members[index + 1 :]),
+    }
+
+    def classify(e: Any) -> None:
+        lines = {"source_line": datum.line, "scale_line": block.line, "output_line": area.line}
+        e.add(
+            Opcode.CLASSIFY,
+            operands | lines,
+            [(rows.SPACE, datum.line, slices), ("scale", block.line, block.lines)],
+            [("output", area.line, classes)],
+            settles=True,
+        )
+
+    logits = Datum(o.name, area)
+    cycles = classes * (slices + 1) + 16 + 2 * classes
+    c.add(o.name, Unit.VECTOR, cycles, classify, reads=[datum], writes=[logits], blocks=[block])
+    beats = classes * a.output_line_bits // a.port_bits
+    address = c.logits_address + index * beats * a.beat_bytes
+
+    def store(e: Any) -> None:
+        transfer = {"row_beats": beats, "segments": 1, "segment_beats": beats, "stride": 0}
+        place = address // a.beat_bytes
+        e.add(
+            Opcode.STORE,
+            {"address": address, "line": area.line} | transfer,
+            [("output", area.line, classes)],
+            [("logits", place - c.logits_address // a.beat_bytes, beats)],
+        )
+
+    c.add(f"{o.name}.store", Unit.STORE, beats, store, reads=[logits])
+    if index + 1 < len(c.network.members) and kind is not Vote.MEAN:
+        c.works.append(Work(f"{member.name}.exit", Unit.SEQUENCER, 0, lambda e: e.exit(), member=index))
+
+
+def _swing(kind: Vote, member: Member) -> int:
+    return {Vote.SOFT: 2 * member.bound, Vote.HARD: member.multiplier, Vote.MEAN: 0}[kind]

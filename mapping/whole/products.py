@@ -1,0 +1,271 @@
+"""ARRAY's and DRAIN's work: products of codes with weights, and where their sums or bits go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hw.isa import Destination, Opcode, Unit
+from mapping.whole.context import Context
+from mapping.whole.parameters import Packing
+from mapping.whole.rows import Pass, codes_of
+from mapping.whole.streams import planes, requantise
+from mapping.whole.work import Block, Datum, Emit, Work
+from model.bits import unpack
+from model.operation import Operation
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Column groups of a product that one MATMUL makes: their channels, and the first group of its destination."""
+
+    groups: tuple[np.ndarray, ...]
+    place: int
+    head: int = 0
+
+    @property
+    def spare(self) -> int:
+        """Columns of the last group without a channel."""
+        return int((self.groups[-1] < 0).sum())
+
+
+def pieces(c: Context, o: Any, channels: int, heads: int, row_lines: int) -> list[Piece]:
+    """Cut the channels of a product: head by head (or all in one for heads of 1), as many groups as weights fit."""
+    most = c.accelerator.weight_lines // 2 // row_lines or c.accelerator.weight_lines // row_lines
+    if not most:
+        have = c.accelerator.weight_lines
+        raise c.refuse(o, f"buffers.weight_lines must be at least {row_lines}, not {have}")
+    most = min(most, c.accelerator.threshold_lines)
+    result = []
+    for head in range(heads):
+        width = channels // heads
+        groups = c.groups(np.arange(head * width, (head + 1) * width))
+        for start in range(0, len(groups), most):
+            result.append(Piece(tuple(groups[start : start + most]), start, head))
+    return result
+
+
+class Product:
+    """A matmul, one MATMUL for each row tile and piece; what follows a hand-over is given by the destination."""
+
+    def __init__(self, c: Context, o: Any, heads: int = 1) -> None:
+        self.c, self.o = c, o
+        (source,) = o.sources
+        self.source = c.stored[source, "flat"]
+        assert self.source.packing is not None
+        self.packing: Packing = self.source.packing
+        self.value = c.value(source)
+        self.row_lines = c.parameters.lines_of(self.packing.bits)
+        self.words = c.parameters.words_of(self.packing.bits)
+        self.pieces = pieces(c, o, o.outputs, heads, self.row_lines)
+        self.bits = unpack(o.weights, o.inputs)
+        reach = self.words * c.accelerator.word_bits * ((1 << self.value.bits) - 1)
+        if reach > c.accelerator.max_inputs:
+            need = (reach + 1).bit_length() + 1
+            raise c.refuse(o, f"array.sum_bits must be at least {need}, not {c.accelerator.sum_bits}")
+        if self.value.bits > c.accelerator.code_bits:
+            raise c.refuse(o, f"array.code_bits must be at least {self.value.bits}, not {c.accelerator.code_bits}")
+
+    def weights(self, piece: Piece) -> Block:
+        """Return the weights of a piece."""
+        key = ("weights", self.o.name, piece.head, piece.place, len(self.pieces))
+        name = f"{self.o.name}.weights[{piece.head}, {piece.place}]"
+        return self.c.parameters.once(
+            key, lambda: self.c.parameters.weights(name, self.bits, piece.groups, self.packing)
+        )
+
+    def thresholds(self, o: Any, piece: Piece) -> Block:
+        """Return the thresholds of a piece."""
+        key = ("thresholds", o.name, piece.head, piece.place, len(self.pieces))
+        name = f"{o.name}.thresholds[{piece.head}, {piece.place}]"
+        return self.c.parameters.once(
+            key, lambda: self.c.parameters.thresholds(name, o.thresholds, o.polarity, piece.groups)
+        )
+
+    def matmul(self, e: Any, tile: int, rows: int, piece: Piece) -> None:
+        """Add the MATMUL."""
+        signed = self.value.set == "signed" and self.value.bits == 1
+        weights, left = self.weights(piece), self.source.data[tile]
+        planes = self.value.bits
+        e.add(
+            Opcode.MATMUL,
+            {
+                "unsigned": int(not signed),
+                "first": 1,
+                "handover": 1,
+                "activation_line": left.line,
+                "weight_line": weights.line,
+                "words": self.words,
+                "pad": self.c.parameters.pad(self.packing) if signed else 0,
+                "rows": rows,
+                "column_groups": len(piece.groups),
+                "activation_stride": 0,
+                "weight_stride": self.row_lines,
+                "activation_planes": planes,
+                "activation_plane_stride": self.source.lines if planes > 1 else 0,
+                "activation_negative": int(planes > 1 and self.value.set == "signed"),
+            },
+            [
+                ("activation", left.line, self.row_lines * planes),
+                ("weight", weights.line, len(piece.groups) * self.row_lines),
+            ],
+        )
+
+    def cycles(self, rows: int, piece: Piece) -> int:
+        """About how long a tile of a piece takes."""
+        drain = -(-rows // self.c.accelerator.drain_rows)
+        pairs = self.words * self.value.bits
+        return len(piece.groups) * max(pairs, drain)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the bits of a product go. `lines` are those from one head to the next, `stride` is the operand."""
+
+    layout: str
+    data: tuple[Datum, ...]
+    lines: int
+    stride: int = 0
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Operands of a BINARIZE for one piece: its first line is `line` behind the datum's; the lines that it touches.
+
+    Pieces with the same `chain` must be written in the order in which they are made: each clears what is behind it.
+    """
+
+    operands: dict[str, int]
+    line: int
+    touched: tuple[int, int]
+    chain: tuple[int, ...]
+
+
+def _place(c: Context, target: Target, tile: int, rows: int, piece: Piece) -> _Place:
+    a, count = c.accelerator, len(piece.groups)
+    if target.layout == "value":
+        operands = {"destination": Destination.KEY, "transpose": 1, "output_group": tile}
+        line = (piece.head * target.lines // target.stride + piece.place) * target.stride
+        chain = (piece.head, piece.place)
+        return _Place(operands | {"output_stride": target.stride}, line, (line, line + count * target.stride), chain)
+    first, last = piece.place // a.line_groups, (piece.place + count - 1) // a.line_groups
+    line, chain = piece.head * target.lines, (tile, piece.head)
+    operands = {"output_group": piece.place, "output_stride": target.stride}
+    if target.layout == "key":
+        start, end = tile * a.rows, tile * a.rows + rows - 1
+        line += start // a.columns * target.stride
+        last += (end // a.columns - start // a.columns) * target.stride
+        operands |= {"destination": Destination.KEY, "output_bank": start % a.columns}
+    else:
+        operands["destination"] = Destination.ACTIVATION
+    return _Place(operands, line, (line + first, line + last + 1), chain)
+
+
+def bits_of(c: Context, product: Product, o: Any, target: Target) -> None:
+    """Let the bits of a product go to the activation or key buffer."""
+    latest: dict[tuple[int, ...], Work] = {}
+    space = "key" if target.layout in ("key", "value") else "activation"
+    for t, rows in enumerate(c.tiles(o.name)):
+        for piece in product.pieces:
+            place, datum = _place(c, target, t, rows, piece), target.data[t]
+            before = latest.get(place.chain)
+            latest[place.chain] = c.add(
+                f"{o.name}[{t}, {piece.head}, {piece.place}]",
+                Unit.ARRAY,
+                product.cycles(rows, piece),
+                _binarize(product, o, (t, rows, piece), place, datum, space),
+                reads=[product.source.data[t]],
+                writes=[datum],
+                blocks=[product.weights(piece), product.thresholds(o, piece)],
+                after=[before] if before is not None else [],
+            )
+
+
+def _binarize(product: Product, o: Any, where: tuple[int, int, Piece], place: _Place, datum: Datum, space: str) -> Emit:
+    tile, rows, piece = where
+    thresholds = product.thresholds(o, piece)
+
+    def emit(e: Any) -> None:
+        product.matmul(e, tile, rows, piece)
+        lines = {"threshold_line": thresholds.line, "output_line": datum.line + place.line}
+        low, high = place.touched
+        e.add(
+            Opcode.BINARIZE,
+            {"rows": rows, "column_groups": len(piece.groups), "spare": piece.spare} | place.operands | lines,
+            [("threshold", thresholds.line, len(piece.groups))],
+            [(space, datum.line + low, high - low)],
+        )
+
+    return emit
+
+
+def sums_of(c: Context, product: Product, o: Any) -> list[Datum]:
+    """Let the sums of a product go to the sums buffer, for the operation o; return one datum for each row tile."""
+    a = c.accelerator
+    row_lines = -(-product.o.outputs // a.sum_line_sums)
+    data = []
+    for t, rows in enumerate(c.tiles(o.name)):
+        lines = -(-rows // a.drain_rows) * row_lines
+        datum = Datum(f"{o.name}.sums[{t}]", c.area("sums", lines, f"{o.name}.sums"))
+        data.append(datum)
+        for piece in product.pieces:
+
+            def emit(e: Any, t: int = t, rows: int = rows, piece: Piece = piece, datum: Datum = datum) -> None:
+                product.matmul(e, t, rows, piece)
+                e.add(
+                    Opcode.SUMS,
+                    {
+                        "output_line": datum.line,
+                        "output_group": piece.place,
+                        "output_stride": row_lines,
+                        "rows": rows,
+                        "column_groups": len(piece.groups),
+                        "spare": piece.spare,
+                    },
+                    [],
+                    [("sums", datum.line, datum.area.lines)],
+                )
+
+            c.add(
+                f"{o.name}.sums[{t}, {piece.place}]",
+                Unit.ARRAY,
+                product.cycles(rows, piece),
+                emit,
+                reads=[product.source.data[t]],
+                writes=[datum],
+                blocks=[product.weights(piece)],
+            )
+    return data
+
+
+def matmul(c: Context, o: Operation) -> None:
+    """`matmul`, once for each operation that reads its sums."""
+    for reader in c.readers[o.name]:
+        if reader.op == "binarize":
+            _binarized(c, o, reader)
+        elif reader.op == "requantise":
+            requantise(c, reader, sums_of(c, Product(c, o), reader))
+        elif reader.op == "quantize":
+            _quantized(c, o, reader)
+        else:
+            raise c.refuse(reader, "the machine cannot read the sums of a matmul so")
+
+
+def _quantized(c: Context, o: Operation, reader: Any) -> None:
+    data = sums_of(c, Product(c, o), reader)
+    for t, rows in enumerate(c.tiles(reader.name)):
+        one = Pass(c, rows, c.value(reader.name).channels)
+        one.from_sums(data[t])
+        planes(c, reader, one, t)
+
+
+def _binarized(c: Context, o: Operation, reader: Any) -> None:
+    from mapping.whole.attention import operand_targets
+
+    for target, heads in operand_targets(c, reader):
+        bits_of(c, Product(c, o, heads), reader, target)
+    if any(r.op in ("matmul", "first") for r in c.readers[reader.name]):
+        flat = codes_of(c, reader.name)
+        bits_of(c, Product(c, o), reader, Target("flat", tuple(flat.data), flat.lines))

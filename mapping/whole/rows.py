@@ -1,0 +1,185 @@
+"""VECTOR's work: embedding, requantise, add, normalise, and codes of fixed rows; mean and classify."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hw.isa import Opcode, Source, Unit
+from mapping.whole.context import Context, Stored
+from mapping.whole.parameters import flat
+from mapping.whole.work import Area, Block, Datum, Work
+from model.operation import Operation
+
+SETS = 3
+_SETTLE = 20
+"""Cycles that statistics hold up what comes behind them."""
+
+SPACE = "fixed"
+
+
+def fixed_of(c: Context, name: str) -> Stored:
+    """Return a fixed value as it stands in the fixed buffer."""
+    return c.stored[name, SPACE]
+
+
+def keep(c: Context, name: str, over: str | None = None) -> Stored:
+    """Make room for a fixed value: an area of its own, or the lines of a value that nobody reads any more behind it."""
+    slices, height = c.slices(c.value(name).channels), c.accelerator.rows
+    if over is not None:
+        old = fixed_of(c, over)
+        data = [Datum(f"{name}[{t}]", d.area, d.offset) for t, d in enumerate(old.data)]
+    else:
+        area = c.area(SPACE, c.rows_of(name) * slices, name)
+        data = [Datum(f"{name}[{t}]", area, t * height * slices) for t in range(len(c.tiles(name)))]
+    c.stored[name, SPACE] = Stored(data)
+    return c.stored[name, SPACE]
+
+
+def code_sets(c: Context, name: str) -> list[list[Operation]]:
+    """Return the operations that make 1-bit codes of a fixed value, in groups that one VECTOR can write."""
+    makers = [o for o in c.readers[name] if o.op == "binarize"]
+    return [makers[start : start + SETS] for start in range(0, len(makers), SETS)]
+
+
+class Pass:
+    """One VECTOR over one row tile, put together step by step; `emit` adds it to a program."""
+
+    def __init__(self, c: Context, rows: int, channels: int) -> None:
+        self.c, self.rows, self.channels = c, rows, channels
+        self.slices = c.slices(channels)
+        self.operands: dict[str, int] = {"rows": rows, "channels": channels}
+        self.lines: dict[str, tuple[Any, int]] = {}
+        self.reads: list[tuple[str, str, int]] = []
+        self.writes: list[tuple[str, str, int]] = []
+        self.data: list[Datum] = []
+        self.made: list[Datum] = []
+        self.blocks: list[Block] = []
+
+    def read(self, operand: str, item: Datum | Block, space: str, lines: int, offset: int = 0) -> None:
+        """Let an operand be a line of a datum or block, from which on so many lines are read."""
+        self.lines[operand] = (item, offset)
+        self.reads.append((operand, space, lines))
+        if isinstance(item, Block):
+            self.blocks.append(item)
+        else:
+            self.data.append(item)
+
+    def write(self, operand: str, item: Datum, space: str, lines: int) -> None:
+        """Let an operand be the line of a datum, of which so many lines are written."""
+        self.lines[operand] = (item, 0)
+        self.writes.append((operand, space, lines))
+        self.made.append(item)
+
+    def from_fixed(self, datum: Datum) -> None:
+        """Read fixed rows."""
+        self.operands["source"] = Source.FIXED
+        self.read("source_line", datum, SPACE, self.rows * self.slices)
+
+    def from_sums(self, datum: Datum) -> None:
+        """Read the sums of a row tile."""
+        a = self.c.accelerator
+        self.operands["source"] = Source.SUMS
+        row_lines = -(-self.channels // a.sum_line_sums)
+        self.read("source_line", datum, "sums", -(-self.rows // a.drain_rows) * row_lines)
+
+    def scaled(self, operation: Any, multiplier: Any, addend: Any, shift: int | None = None) -> None:
+        """Multiply, add and shift with the parameters of an operation."""
+        block = self.c.parameters.once(
+            ("scale", operation.name),
+            lambda: self.c.parameters.scales(f"{operation.name}.scale", multiplier, addend),
+        )
+        self.operands |= {"scale": 1, "shift": operation.shift if shift is None else shift}
+        self.read("scale_line", block, "scale", self.slices)
+
+    def coded(self, makers: list[Operation], tile: int) -> None:
+        """Write 1-bit codes, a set for each operation that makes some."""
+        if not makers:
+            return
+        block = self.c.parameters.once(
+            ("level", tuple(o.name for o in makers)),
+            lambda: self.c.parameters.levels(
+                f"{makers[0].name}.levels",
+                [(o.thresholds, o.polarity) for o in makers],  # type: ignore[attr-defined]
+            ),
+        )
+        self.operands["sets"] = len(makers)
+        self.read("level_line", block, "level", self.slices)
+        for operand, maker in zip(("code_line", "code_line_1", "code_line_2"), makers, strict=False):
+            datum = codes_of(self.c, maker.name).data[tile]
+            self.write(operand, datum, "activation", datum.area.lines)
+
+    def emit(self, e: Any) -> None:
+        """Add the instruction."""
+        lines = {operand: item.line + offset for operand, (item, offset) in self.lines.items()}
+        reads = [(space, lines[operand], count) for operand, space, count in self.reads]
+        writes = [(space, lines[operand], count) for operand, space, count in self.writes]
+        statistics = bool(self.operands.get("statistics"))
+        e.add(Opcode.VECTOR, self.operands | lines, reads, writes, settles=statistics)
+
+    @property
+    def cycles(self) -> int:
+        """About how long it takes."""
+        steps = self.rows * self.slices * max(1, self.operands.get("sets", 0)) * self.operands.get("planes", 1)
+        return steps + (_SETTLE if self.operands.get("statistics") else 0)
+
+
+def codes_of(c: Context, name: str) -> Stored:
+    """Return codes of rows in the activation buffer, one tile after the other, channels without gaps."""
+    key = (name, "flat")
+    if key not in c.stored:
+        value = c.value(name)
+        packing = flat(value.channels)
+        lines = c.parameters.lines_of(value.channels)
+        data = []
+        for t in range(len(c.tiles(name))):
+            data.append(Datum(f"{name}[{t}]", c.area("activation", lines * value.bits, name)))
+        c.stored[key] = Stored(data, packing, lines)
+    return c.stored[key]
+
+
+def add_passes(c: Context, name: str, passes: list[Pass]) -> Work:
+    """Append one or more passes over a row tile as one piece of work."""
+
+    def emit(e: Any) -> None:
+        for one in passes:
+            one.emit(e)
+
+    made = [datum for one in passes for datum in one.made]
+    reads = [datum for one in passes for datum in one.data if datum not in made]
+    blocks = [block for one in passes for block in one.blocks]
+    return c.add(name, Unit.VECTOR, sum(one.cycles for one in passes), emit, reads=reads, writes=made, blocks=blocks)
+
+
+def mean(c: Context, o: Operation) -> None:
+    """`mean`: MEAN over all rows of the run."""
+    (source,) = o.sources
+    n, channels = c.rows_of(source), c.value(source).channels
+    slices, exponent = c.slices(channels), (n - 1).bit_length()
+    factor = ((1 << 14 + exponent) + n // 2) // n
+    stored, target = fixed_of(c, source), keep(c, o.name)
+    operands = {"multiplier": factor, "shift": 14 + exponent, "rows": n, "channels": channels}
+
+    def emit(e: Any) -> None:
+        line, to = stored.data[0].line, target.data[0].line
+        e.add(
+            Opcode.MEAN,
+            operands | {"source_line": line, "fixed_line": to},
+            [(SPACE, line, n * slices)],
+            [(SPACE, to, slices)],
+        )
+
+    c.add(o.name, Unit.VECTOR, n * slices, emit, reads=stored.data, writes=target.data)
+
+
+def first(c: Context, o: Operation) -> None:
+    """`first`: the first row, where it stands."""
+    (source,) = o.sources
+    for layout in (SPACE, "flat"):
+        if (source, layout) in c.stored:
+            stored = c.stored[source, layout]
+            c.stored[o.name, layout] = Stored(stored.data[:1], stored.packing, stored.lines)
+
+
+def scratch(c: Context, lines: int, name: str) -> Area:
+    """Return room for sums on their way to VECTOR."""
+    return c.area("sums", lines, name)
