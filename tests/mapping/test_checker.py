@@ -63,7 +63,7 @@ OPERANDS = [
     (edit_operand(Opcode.BINARIZE, column_groups=1), "column_groups must be 2 as in MATMUL "),
     (edit_operand(Opcode.MATMUL, words=0), "MATMUL.words must be an integer from 1 to 65535, not 0"),
     (edit_operand(Opcode.STORE, row_beats=0), "STORE.row_beats must be an integer from 1 to 65535, not 0"),
-    (edit_operand(Opcode.LOAD, signal=1), "LOAD.signal must name only array+drain+store+vector, not the mask 1"),
+    (edit_operand(Opcode.LOAD, signal=1), "LOAD.signal must name only array+drain+store+vector+row, not the mask 1"),
 ]
 
 
