@@ -128,7 +128,7 @@ def recorded_figures(path: Path, network: Network) -> dict[str, float]:
 
 def _check_reads_text(path: Path, network: Network) -> None:
     from model.data.errors import DataError
-    from model.evaluation import tokenizer_of
+    from model.reading import tokenizer_of
 
     try:
         tokenizer_of(network)
@@ -138,8 +138,9 @@ def _check_reads_text(path: Path, network: Network) -> None:
 
 def read(path: Path, hardware: Hardware, text: str, pair: str | None) -> dict[str, Any]:
     """Return what a network makes of one text: the class, and the logits of each member."""
-    from model.evaluation import encode_texts, is_cut, read_text
+    from model.evaluation import read_text
     from model.network import read_network
+    from model.reading import encode_texts, is_cut
 
     network = read_network(path)
     _check_reads_text(path, network)

@@ -1,11 +1,13 @@
 """The files of a bench case: what to run, under which memory, and what must come out.
 
 A case is a program folder (`program.json`, `image.bin`) with two more files: `expected.json` (memory profile,
-retirement trace, state counts) and `expected.bin` (the memory after the run). The bench writes `result.json` there.
+retirement trace, state counts, registers) and `expected.bin` (the memory after the run). The bench writes `result.json`
+there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,16 @@ from hw.isa import Instruction, Unit
 from hw.messages import shown
 from hw.program import MAX_IMAGE_BYTES, Program, load
 
-FORMAT = "tallybert-case-1"
+FORMAT = "tallybert-case-2"
 RESULT = "result.json"
 STATE_COUNT = 5
 #: A row of the trace takes some 30 bytes, and a long run has a hundred thousand of them.
 MAX_EXPECTATION_BYTES = 1 << 26
 MAX_NUMBER = 0xFFFFFFFF
+
+#: The registers that show the vote, in the order of their offsets: docs/machine-network.md, section 4.
+VOTE_REGISTERS = ("class", "members", "total_low", "total_high")
+NO_VOTE = (0,) * len(VOTE_REGISTERS)
 
 #: The ranges of docs/memory.md.
 PROFILE_RANGES = {
@@ -37,7 +43,11 @@ PROFILE_RANGES = {
 
 @dataclass(frozen=True)
 class Case:
-    """One run and its expectation. `trace` has (issue, retire, checksum) for each instruction, in program order."""
+    """One run and its expectation.
+
+    `trace` has (issue, retire, checksum) for each instruction in program order, up to that which ends the run; `vote`
+    has what the registers of the vote show then.
+    """
 
     folder: Path
     program: Program
@@ -46,12 +56,13 @@ class Case:
     cycles: int
     states: tuple[tuple[int, ...], ...]
     memory: bytes
+    vote: tuple[int, ...] = NO_VOTE
     reset_at: int | None = None
 
     @property
     def instructions(self) -> tuple[Instruction, ...]:
-        """The instructions in program order."""
-        return self.program.instructions
+        """The instructions that retire, in program order."""
+        return self.program.instructions[: len(self.trace)]
 
 
 def write_expectation(
@@ -62,6 +73,7 @@ def write_expectation(
     cycles: int,
     states: list[list[int]],
     memory: bytes,
+    vote: Sequence[int] = NO_VOTE,
     reset_at: int | None = None,
 ) -> None:
     """Add the expectation to a program folder."""
@@ -73,6 +85,7 @@ def write_expectation(
         "cycles": cycles,
         "states": states,
         "memory_sha256": sha256(memory),
+        "vote": [int(number) for number in vote],
         "reset_at": reset_at,
     }
     write_json(folder / "expected.json", expectation, indent=None)
@@ -84,14 +97,14 @@ def read_case(folder: Path) -> Case:
     program = load(folder)
     value = read_json(path, MAX_EXPECTATION_BYTES)
     memory = read_bytes(folder / "expected.bin", MAX_IMAGE_BYTES)
-    keys = {"format", "profile", "trace", "cycles", "states", "memory_sha256", "reset_at"}
+    keys = {"format", "profile", "trace", "cycles", "states", "memory_sha256", "vote", "reset_at"}
     if set(value) != keys or value["format"] != FORMAT:
         raise FileError(f"{path}: must be of format {FORMAT} with the keys {', '.join(sorted(keys))}")
     if value["memory_sha256"] != sha256(memory):
         raise FileError(f"{path}: memory_sha256: must be that of expected.bin, {sha256(memory)}")
     if len(memory) != len(program.image):
         raise FileError(f"{path}: expected.bin must have {len(program.image)} bytes like image.bin, not {len(memory)}")
-    trace = _table(path, "trace", value["trace"], len(program.instructions), 3)
+    trace = _trace(path, value["trace"], len(program.instructions))
     return Case(
         folder=folder,
         program=program,
@@ -100,6 +113,7 @@ def read_case(folder: Path) -> Case:
         cycles=_number(path, "cycles", value["cycles"], (0, MAX_NUMBER)),
         states=_table(path, "states", value["states"], len(Unit), STATE_COUNT),
         memory=memory,
+        vote=_table(path, "vote", [value["vote"]], 1, len(VOTE_REGISTERS))[0],
         reset_at=None if value["reset_at"] is None else _number(path, "reset_at", value["reset_at"], (0, MAX_NUMBER)),
     )
 
@@ -108,6 +122,12 @@ def _profile(path: Path, value: Any) -> Profile:
     if not isinstance(value, dict) or set(value) != set(PROFILE_RANGES):
         raise FileError(f"{path}: profile: must have the keys {', '.join(PROFILE_RANGES)}, not {shown(value)}")
     return Profile(**{n: _number(path, f"profile.{n}", value[n], bounds) for n, bounds in PROFILE_RANGES.items()})
+
+
+def _trace(path: Path, value: Any, instructions: int) -> tuple[tuple[int, ...], ...]:
+    if not isinstance(value, list) or not 1 <= len(value) <= instructions:
+        raise FileError(f"{path}: trace: must be a list of 1 to {instructions} rows, not {shown(value)}")
+    return _table(path, "trace", value, len(value), 3)
 
 
 def _table(path: Path, field: str, value: Any, rows: int, columns: int) -> tuple[tuple[int, ...], ...]:

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hw.bench.case import Case
+from hw.bench.case import NO_VOTE, VOTE_REGISTERS, Case
 from hw.isa import INSTRUCTION_BYTES, STATE_NAMES, UNIT_NAMES, Instruction, InstructionError, Unit, decode
 
 Record = tuple[int, int, int]
-DIFFERENCES = ("bits_different", "cycles_different", "checksums_different", "states_different")
+DIFFERENCES = ("bits_different", "cycles_different", "checksums_different", "states_different", "votes_different")
 
 
 @dataclass
@@ -23,6 +23,7 @@ class Observation:
     retired: int = 0
     error: int = 0
     states: list[list[int]] | None = None
+    vote: tuple[int, ...] = NO_VOTE
 
     def in_program_order(self, instructions: Sequence[Instruction]) -> list[Record | None]:
         """Return a record for each instruction; a unit retires its instructions in program order."""
@@ -37,6 +38,7 @@ def compare(case: Case, seen: Observation) -> dict[str, Any]:
     checksums = [i for i, (e, s) in enumerate(zip(case.trace, records, strict=True)) if s is not None and e[2] != s[2]]
     bits = sum((e ^ s).bit_count() for e, s in zip(case.memory, seen.memory, strict=True) if e != s)
     states = _state_differences(case, seen)
+    votes = _vote_differences(case, seen)
     surplus = sum(len(unit) for unit in seen.records) - sum(record is not None for record in records)
     whole_run = (seen.cycles != case.cycles, seen.error != 0, seen.retired != len(case.instructions))
     cycles_different = len(timing) + surplus + sum(whole_run)
@@ -45,11 +47,13 @@ def compare(case: Case, seen: Observation) -> dict[str, Any]:
         "checksums_different": len(checksums),
         "cycles_different": cycles_different,
         "states_different": len(states),
+        "votes_different": len(votes),
+        "vote": list(seen.vote),
         "instructions": len(case.instructions),
         "cycles": seen.cycles,
         "expected_cycles": case.cycles,
         "error": seen.error,
-        "first_difference": _first(case, seen, records, sorted({*timing, *checksums}), states, bits),
+        "first_difference": _first(case, seen, records, sorted({*timing, *checksums}), votes + states, bits),
     }
 
 
@@ -66,6 +70,14 @@ def _state_differences(case: Case, seen: Observation) -> list[str]:
         for u, unit in enumerate(UNIT_NAMES)
         for s, state in enumerate(STATE_NAMES)
         if case.states[u][s] != seen.states[u][s]
+    ]
+
+
+def _vote_differences(case: Case, seen: Observation) -> list[str]:
+    return [
+        f"register {name}: expected {expected:#x}, core {found:#x}"
+        for name, expected, found in zip(VOTE_REGISTERS, case.vote, seen.vote, strict=True)
+        if expected != found
     ]
 
 

@@ -11,12 +11,13 @@ from typing import Any
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
 
-from hw.bench.case import Case
+from hw.bench.case import VOTE_REGISTERS, Case
 from hw.bench.compare import Observation
 from hw.bench.memory import ReadSide, WriteSide
 from hw.isa import STATE_NAMES, UNIT_NAMES
 
 CONTROL, STATUS, PROGRAM, LENGTH, CYCLES, RETIRED, WATCHDOG, COUNTERS = *range(0x04, 0x20, 4), 0x40
+VOTE = 0x20
 INPUTS = (
     "m_axi_arready", "m_axi_rdata", "m_axi_rresp", "m_axi_rlast", "m_axi_rvalid", "m_axi_awready", "m_axi_wready",
     "m_axi_bresp", "m_axi_bvalid", "s_axil_awaddr", "s_axil_awvalid", "s_axil_wdata", "s_axil_wstrb", "s_axil_wvalid",
@@ -56,7 +57,7 @@ class Bench:
     async def run(self, case: Case, limit: int) -> Observation:
         """Run a case from START until the interrupt and return what the core showed."""
         await self._write(PROGRAM, case.program.address)
-        await self._write(LENGTH, len(case.instructions))
+        await self._write(LENGTH, len(case.program.instructions))
         seen = Observation()
         memory = bytearray(case.program.image)
         await self._write(CONTROL, 1)
@@ -65,6 +66,7 @@ class Bench:
         seen.error = await self._read(STATUS) >> 8
         seen.cycles = await self._read(CYCLES)
         seen.retired = await self._read(RETIRED)
+        seen.vote = tuple([await self._read(VOTE + 4 * index) for index in range(len(VOTE_REGISTERS))])
         if case.program.accelerator.counters:
             seen.states = await self._read_states()
         return seen
@@ -72,7 +74,7 @@ class Bench:
     async def run_into_reset(self, case: Case, cycle: int) -> None:
         """Start a case and pull the system reset in the given cycle."""
         await self._write(PROGRAM, case.program.address)
-        await self._write(LENGTH, len(case.instructions))
+        await self._write(LENGTH, len(case.program.instructions))
         await self._write(CONTROL, 1)
         await self._serve(case, bytearray(case.program.image), Observation(), cycle, until_done=False)
         await self.reset()

@@ -9,8 +9,8 @@ from typing import Any
 from model.checks import show
 from model.data.dataset import Dataset
 from model.data.wordpiece import Encoded
-from model.evaluation import tokenizer_of
 from model.network import Network, read_network
+from model.reading import tokenizer_of
 from model.training.ballots import VoteOptions, revote
 from model.training.checks import TrainingError
 from model.training.corpus import encode_split

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from model.data.catalog import load
-from model.evaluation import encode_texts, evaluate_split
+from model.evaluation import evaluate_split
 from model.integer import IntegerNetwork
 from model.network import Network, write_network
+from model.reading import encode_texts
 from model.synthetic import random_layer
 from tallybert import cli, shipped, training
 from tests.model.training.recipes import write_rows
