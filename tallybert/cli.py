@@ -17,9 +17,23 @@ from typing import NoReturn
 
 from hw.messages import MAX_SHOWN, shown, suggestion
 from tallybert import __version__
-from tallybert.commands import check, counts, demo, evaluate, export, models, robustness, rtl, sim, study, train, verify
+from tallybert.commands import (
+    check,
+    counts,
+    demo,
+    evaluate,
+    export,
+    models,
+    robustness,
+    rtl,
+    run,
+    sim,
+    study,
+    train,
+    verify,
+)
 
-VERBS = (demo, train, evaluate, robustness, study, export, models, counts, rtl, sim, verify, check)
+VERBS = (demo, train, evaluate, robustness, study, export, models, counts, rtl, run, sim, verify, check)
 DISAGREEMENT, WRONG_INPUT, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 MAX_LINE = 1000
 OUR_PACKAGES = ("hw", "sim", "model", "mapping", "tallybert")

@@ -120,11 +120,7 @@ def simulation_report(
         "outputs_equal_reference": True,
         "instructions": len(done.mapped.program.instructions),
         **_cycle_report(accelerator, done),
-        "units": {
-            unit: {"waits_for": WAITS_FOR[unit], **_states(timing.states[index])}
-            for index, unit in enumerate(UNIT_NAMES)
-            if timing.states[index].any()
-        },
+        "units": states_report(timing),
         "tiling": str(done.mapped.tiling),
     }
 
@@ -266,6 +262,15 @@ def _cycle_report(accelerator: Accelerator, done: Simulation) -> dict[str, Any]:
         "utilisation": round(done.mapped.utilisation, 6),
         "clock_mhz": accelerator.clock_mhz,
         "seconds_at_clock": cycles / (accelerator.clock_mhz * 1e6),
+    }
+
+
+def states_report(timing: Timing) -> dict[str, Any]:
+    """Return what each unit that was built did in how many cycles."""
+    return {
+        unit: {"waits_for": WAITS_FOR[unit], **_states(timing.states[index])}
+        for index, unit in enumerate(UNIT_NAMES)
+        if timing.states[index].any()
     }
 
 

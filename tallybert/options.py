@@ -187,7 +187,12 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", choices=("signed", "unsigned"), help="activation bits of --layer: -1, +1 (default) or 0, 1"
     )
-    parser.add_argument("--seed", type=seed, default=0, metavar="S", help="of the data and of the memory (default: 0)")
+    add_memory(parser, "of the data and of the memory")
+
+
+def add_memory(parser: argparse.ArgumentParser, seeds: str) -> None:
+    """Add what describes the memory, and the seed of its random latencies, which may seed more."""
+    parser.add_argument("--seed", type=seed, default=0, metavar="S", help=f"{seeds} (default: 0)")
     for name, text in MEMORY_FIELDS.items():
         option = f"--memory-{name.replace('_', '-')}"
         parser.add_argument(option, dest=f"memory_{name}", type=whole_number, metavar="N", help=text)

@@ -19,7 +19,7 @@ def show_simulation(report: dict[str, Any]) -> None:
     """Print a simulated layer: what it was, how long it took, and what each unit did meanwhile."""
     out = console()
     out.print(facts(f"{report['layer']} {report['set']} on {report['accelerator']}", _simulation_rows(report)))
-    out.print(_units(report))
+    out.print(unit_table(report))
 
 
 def show_verification(report: dict[str, Any]) -> None:
@@ -38,7 +38,7 @@ def show_rtl(report: dict[str, Any]) -> None:
     rows = [(name, f"{entry['size']:,} bytes", f"sha256 {entry['sha256'][:16]}...") for name, entry in files.items()]
     rows += [
         ("binary lanes", f"{report['lanes']:,}", "multiply-accumulates per cycle"),
-        ("generated in", _duration(report["seconds"]), "; ".join(f"{n} {v}" for n, v in report["generator"].items())),
+        ("generated in", duration(report["seconds"]), "; ".join(f"{n} {v}" for n, v in report["generator"].items())),
     ]
     out.print(facts(f"RTL of {report['accelerator']['name']}", rows))
     folder = report["folder"]
@@ -64,16 +64,16 @@ def _verification_rows(report: dict[str, Any]) -> list[Row]:
         ("unit states different", *states),
         ("verdict", "equal" if report["ok"] else "DIFFERENT", ""),
         *_run_rows(report),
-        ("RTL took", _duration(report["rtl_seconds"]), f"on {report['simulator']}, under cocotb"),
-        ("simulator took", _duration(report["sim_seconds"]), "timing and values"),
-        ("build took", _duration(report["build_seconds"]), f"for {report['simulator']}, kept for the next time"),
+        ("RTL took", duration(report["rtl_seconds"]), f"on {report['simulator']}, under cocotb"),
+        ("simulator took", duration(report["sim_seconds"]), "timing and values"),
+        ("build took", duration(report["build_seconds"]), f"for {report['simulator']}, kept for the next time"),
     ]
 
 
 def _run_rows(report: dict[str, Any]) -> list[Row]:
     return [
         ("cycles", f"{report['cycles']:,}", "from START to the end of HALT"),
-        ("time", _duration(report["seconds_at_clock"]), f"at the target clock of {report['clock_mhz']} MHz"),
+        ("time", duration(report["seconds_at_clock"]), f"at the target clock of {report['clock_mhz']} MHz"),
         ("array utilisation", f"{100 * report['utilisation']:.2f} %", "share of the cycles the array needs"),
         ("binary lanes", f"{report['lanes']:,}", "multiply-accumulates per cycle"),
         ("instructions", f"{report['instructions']:,}", ""),
@@ -81,7 +81,8 @@ def _run_rows(report: dict[str, Any]) -> list[Row]:
     ]
 
 
-def _units(report: dict[str, Any]) -> Table:
+def unit_table(report: dict[str, Any]) -> Table:
+    """Return what each unit did in how many cycles."""
     table = Table(title="cycles by unit and state", caption=STATES, caption_justify="left")
     table.add_column("unit")
     states = ("busy", "wait", "token", "issue", "empty")
@@ -126,7 +127,8 @@ def _count(value: int | None) -> str:
     return "did not finish" if value is None else f"{value:,}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a time with three digits, in the unit that suits it."""
     for unit, scale in (("s", 1.0), ("ms", 1e3), ("us", 1e6)):
         if seconds * scale >= 1:
             return f"{seconds * scale:.3g} {unit}"

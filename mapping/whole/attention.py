@@ -50,7 +50,7 @@ def operand_targets(c: Context, o: Any) -> list[tuple[Target, int]]:
             whole = width % a.columns == 0
         if key in c.stored:
             continue
-        c.stored[key] = Stored(data, None, lines)
+        c.stored[key] = Stored(data, lines=lines)
         result.append((Target(key[1].split()[0], tuple(data), lines, stride), 1 if whole else heads))
         if reader.op == "scores" and reader.sources[0] == reader.sources[1]:
             raise c.refuse(reader, "queries and keys must be different values")
@@ -94,8 +94,36 @@ def _attention_codes(c: Context, o: Any) -> list[list[Datum]]:
         [Datum(f"{o.name}[{t}, {h}]", c.area("activation", bits * lines, o.name)) for h in range(heads)]
         for t in range(len(c.tiles(o.name)))
     ]
-    c.stored[o.name, "attention"] = Stored([d for row in data for d in row], None, lines)
+    c.stored[o.name, "attention"] = Stored([d for row in data for d in row], lines=lines)
     return data
+
+
+class Kinds:
+    """How a product of codes with codes counts: sums of what `plain` products give are doubled."""
+
+    def __init__(self, c: Context, o: Any, left: str, right: str) -> None:
+        self._c, self._o = c, o
+        one, other = c.value(left), c.value(right)
+        if other.bits > 1 or (one.bits > 1 and one.set == "signed"):
+            raise c.refuse(o, f"operands must be bits here, not {one if one.bits > 1 else other}")
+        if one.set == "signed" and other.set == "unsigned":
+            raise c.refuse(o, "signed codes must meet signed ones here, not unsigned ones")
+        self.unsigned = int(one.set == "unsigned")
+        self.plain = int(other.set == "unsigned")
+        self.bits = one.bits
+
+    @property
+    def operands(self) -> dict[str, int]:
+        """The operands of a MATMUL."""
+        return {"unsigned": self.unsigned, "plain": self.plain}
+
+    def check_inputs(self, words: int) -> None:
+        """Refuse sums that the array cannot hold."""
+        a = self._c.accelerator
+        reach = words * a.word_bits * ((1 << self.bits) - 1) << self.plain
+        if reach > a.max_inputs:
+            need = (reach + 1).bit_length() + 1
+            raise self._c.refuse(self._o, f"array.sum_bits must be at least {need}, not {a.sum_bits}")
 
 
 class _Scores:
@@ -103,10 +131,7 @@ class _Scores:
 
     def __init__(self, c: Context, o: Any, tile: int, rows: int, head: int) -> None:
         a, (queries, keys) = c.accelerator, o.sources
-        for source in o.sources:
-            value = c.value(source)
-            if value.bits > 1 or value.set != "signed":
-                raise c.refuse(o, f"queries and keys must be signed bits here, not {value}")
+        self.kinds = Kinds(c, o, queries, keys)
         _, self.width = _heads(c, o)
         stored, keyed = c.stored[queries, f"query {o.heads}"], c.stored[keys, f"key {o.heads}"]
         self.left, self.left_lines = stored.data[tile], stored.lines
@@ -115,7 +140,8 @@ class _Scores:
         self.groups = -(-self.count // a.columns)
         self.spare = self.groups * a.columns - self.count
         self.words = c.parameters.words_of(self.width)
-        self.pad = self.words * a.word_bits - self.width
+        self.pad = 0 if self.kinds.unsigned else self.words * a.word_bits - self.width
+        self.kinds.check_inputs(self.words)
         self.cycles = self.groups * max(self.words, -(-rows // a.drain_rows))
 
     def emit(self, e: Any) -> None:
@@ -123,7 +149,8 @@ class _Scores:
         left, right = self.left.line + self.head * self.left_lines, self.keys[0].line + self.head * self.key_lines
         e.add(
             Opcode.MATMUL,
-            {"unsigned": 0, "first": 1, "handover": 1, "keys": 1, "activation_line": left, "weight_line": right}
+            self.kinds.operands
+            | {"first": 1, "handover": 1, "keys": 1, "activation_line": left, "weight_line": right}
             | {"words": self.words, "pad": self.pad, "rows": self.rows, "column_groups": self.groups}
             | {"activation_stride": 0, "weight_stride": self.stride},
             [
@@ -168,7 +195,11 @@ def _softmax(c: Context, o: Any, reader: Any, codes: list[list[Datum]], tile: in
             {"score_line": scored.line, "code_line": target.line, "keys": product.count, "rows": rows}
             | {"code_plane_stride": c.stored[reader.name, "attention"].lines, "slot": slot.line}
             | {"table_line": block.line, "last_entry": len(reader.table) - 1, "multiplier": reader.multiplier}
-            | {"shift": reader.shift, "planes": reader.bits, "level_line": block.line + table_lines},
+            | {
+                "shift": reader.shift + product.kinds.plain,
+                "planes": reader.bits,
+                "level_line": block.line + table_lines,
+            },
             [("score", scored.line, area.lines), ("slot", slot.line, 1), ("table", block.line, block.lines)],
             [("activation", target.line, target.area.lines)],
         )
@@ -200,7 +231,7 @@ def _head_threshold(c: Context, o: Any, reader: Any, codes: list[list[Datum]], t
         ("thresholds", reader.name, head),
         lambda: c.parameters.thresholds(
             f"{reader.name}.thresholds[{head}]",
-            np.repeat(reader.thresholds[head], c.accelerator.columns),
+            np.repeat(reader.thresholds[head].astype(np.int64) << product.kinds.plain, c.accelerator.columns),
             np.zeros(c.accelerator.columns, np.int64),
             [np.arange(c.accelerator.columns)],
         ),
@@ -233,9 +264,8 @@ def context(c: Context, o: Any) -> None:
     a, (codes, values) = c.accelerator, o.sources
     heads, width = _heads(c, o)
     groups = -(-width // a.columns)
-    value, kind = c.value(values), c.value(codes)
-    if value.bits > 1 or value.set != "signed":
-        raise c.refuse(o, f"values must be signed bits here, not {value}")
+    kinds = Kinds(c, o, codes, values)
+    kinds.check_inputs(c.parameters.words_of(c.rows_of(values)))
     for reader in c.readers[o.name]:
         if reader.op != "binarize":
             raise c.refuse(reader, "context must become bits at once here")
@@ -250,13 +280,13 @@ def context(c: Context, o: Any) -> None:
         for t, rows in enumerate(c.tiles(o.name)):
             last: Work | None = None
             for head in range(heads):
-                block = _context_thresholds(c, reader, channels[head], head)
-                emit, cycles = _context(c, o, reader, (t, rows, head), (groups, channels[head]), block)
+                block = _context_thresholds(c, reader, channels[head], head, kinds.plain)
+                emit, cycles = _context(c, o, reader, (t, rows, head), (groups, channels[head]), block, kinds)
                 attention = c.stored[codes, "attention"].data[t * heads + head]
                 last = c.add(
                     f"{reader.name}[{t}, {head}]",
                     Unit.ARRAY,
-                    cycles * kind.bits,
+                    cycles * kinds.bits,
                     emit,
                     reads=[attention, *c.stored[values, f"value {heads}"].data],
                     writes=[data[t]],
@@ -265,16 +295,22 @@ def context(c: Context, o: Any) -> None:
                 )
 
 
-def _context_thresholds(c: Context, reader: Any, groups: list[np.ndarray], head: int) -> Block:
+def _context_thresholds(c: Context, reader: Any, groups: list[np.ndarray], head: int, plain: int) -> Block:
     name = f"{reader.name}.thresholds[{head}]"
     return c.parameters.once(
         ("thresholds", reader.name, head),
-        lambda: c.parameters.thresholds(name, reader.thresholds, reader.polarity, groups),
+        lambda: c.parameters.thresholds(name, reader.thresholds.astype(np.int64) << plain, reader.polarity, groups),
     )
 
 
 def _context(
-    c: Context, o: Any, reader: Any, where: tuple[int, int, int], shape: tuple[int, list[np.ndarray]], block: Block
+    c: Context,
+    o: Any,
+    reader: Any,
+    where: tuple[int, int, int],
+    shape: tuple[int, list[np.ndarray]],
+    block: Block,
+    kinds: Kinds,
 ) -> tuple[Emit, int]:
     a, (codes, values) = c.accelerator, o.sources
     (tile, rows, head), (groups, channels) = where, shape
@@ -290,7 +326,8 @@ def _context(
         right = keyed.data[0].line + head * groups * stride
         e.add(
             Opcode.MATMUL,
-            {"unsigned": 1, "first": 1, "handover": 1, "keys": 1, "activation_line": left.line, "weight_line": right}
+            kinds.operands
+            | {"first": 1, "handover": 1, "keys": 1, "activation_line": left.line, "weight_line": right}
             | {"words": words, "pad": 0, "rows": rows, "column_groups": groups, "activation_stride": 0}
             | {"weight_stride": stride, "activation_planes": bits}
             | {"activation_plane_stride": stored.lines if bits > 1 else 0},

@@ -18,13 +18,15 @@ from model.network import Network
 from model.operation import Operation
 from model.values import Value
 
+NO_PACKING = Packing(1, 0, 0)
+
 
 @dataclass
 class Stored:
     """A value as it stands in a buffer: a datum for each row tile, or for each tile and head."""
 
     data: list[Datum]
-    packing: Packing | None = None
+    packing: Packing = NO_PACKING
     lines: int = 0
     """Lines from one head to the next, in attention operands."""
 

@@ -45,7 +45,6 @@ class Emitter:
     def load(self, load: Load) -> None:
         """Append the LOADs of a block."""
         block, space = load.block, load.block.buffer.name.lower()
-        lines = block.lines // len(block.transfers)
         for index, t in enumerate(block.transfers):
             operands = {"buffer": block.buffer, "address": t.address, "line": load.line + t.offset}
             operands |= {"row_beats": t.row_beats, "segments": t.segments, "segment_beats": t.segment_beats}
@@ -55,7 +54,6 @@ class Emitter:
                 reads.append(("token", block.after.line, block.after.lines))
             end = block.transfers[index + 1].offset if index + 1 < len(block.transfers) else block.lines
             self.add(Opcode.LOAD, operands, reads, [(space, load.line + t.offset, end - t.offset)])
-        assert lines >= 0
 
     def halt(self) -> tuple[Instruction, ...]:
         """Append the HALT and return everything."""

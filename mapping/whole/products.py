@@ -9,7 +9,6 @@ import numpy as np
 
 from hw.isa import Destination, Opcode, Unit
 from mapping.whole.context import Context
-from mapping.whole.parameters import Packing
 from mapping.whole.rows import Pass, codes_of
 from mapping.whole.streams import planes, requantise
 from mapping.whole.work import Block, Datum, Emit, Work
@@ -42,8 +41,8 @@ def pieces(c: Context, o: Any, channels: int, heads: int, row_lines: int) -> lis
     for head in range(heads):
         width = channels // heads
         groups = c.groups(np.arange(head * width, (head + 1) * width))
-        for start in range(0, len(groups), most):
-            result.append(Piece(tuple(groups[start : start + most]), start, head))
+        starts = range(0, len(groups), most)
+        result += [Piece(tuple(groups[start : start + most]), start, head) for start in starts]
     return result
 
 
@@ -54,8 +53,7 @@ class Product:
         self.c, self.o = c, o
         (source,) = o.sources
         self.source = c.stored[source, "flat"]
-        assert self.source.packing is not None
-        self.packing: Packing = self.source.packing
+        self.packing = self.source.packing
         self.value = c.value(source)
         self.row_lines = c.parameters.lines_of(self.packing.bits)
         self.words = c.parameters.words_of(self.packing.bits)

@@ -7,7 +7,7 @@ from typing import Any
 from hw.isa import Opcode, Source, Unit
 from mapping.whole.context import Context, Stored
 from mapping.whole.parameters import flat
-from mapping.whole.work import Area, Block, Datum, Work
+from mapping.whole.work import Block, Datum, Work
 from model.operation import Operation
 
 SETS = 3
@@ -130,9 +130,8 @@ def codes_of(c: Context, name: str) -> Stored:
         value = c.value(name)
         packing = flat(value.channels)
         lines = c.parameters.lines_of(value.channels)
-        data = []
-        for t in range(len(c.tiles(name))):
-            data.append(Datum(f"{name}[{t}]", c.area("activation", lines * value.bits, name)))
+        tiles = range(len(c.tiles(name)))
+        data = [Datum(f"{name}[{t}]", c.area("activation", lines * value.bits, name)) for t in tiles]
         c.stored[key] = Stored(data, packing, lines)
     return c.stored[key]
 
@@ -178,8 +177,3 @@ def first(c: Context, o: Operation) -> None:
         if (source, layout) in c.stored:
             stored = c.stored[source, layout]
             c.stored[o.name, layout] = Stored(stored.data[:1], stored.packing, stored.lines)
-
-
-def scratch(c: Context, lines: int, name: str) -> Area:
-    """Return room for sums on their way to VECTOR."""
-    return c.area("sums", lines, name)

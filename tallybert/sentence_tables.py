@@ -1,0 +1,47 @@
+"""Tables of a sentence on an accelerator, for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+
+from tallybert.report import Row, console, duration, facts, unit_table
+
+
+def show_run(report: dict[str, Any]) -> None:
+    """Print what the network says, what each member said, and where the cycles went."""
+    out = console()
+    answer = report["score"] if report["class"] is None else report["label"] or f"class {report['class']}"
+    out.print(f"{answer}", markup=False, soft_wrap=True)
+    cut = " (the rest is cut off)" if report["cut"] else ""
+    out.print(member_table(report, f"{report['tokens']} word pieces{cut}"))
+    out.print(facts(f"{report['network']} on {report['accelerator']}", run_rows(report)))
+    out.print(unit_table(report))
+
+
+def member_table(report: dict[str, Any], title: str) -> Table:
+    """Return the logits of the members that have run, and the cycles that each took."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("member")
+    count = max(len(row) for row in report["logits"].values())
+    for name in report["labels"] or [str(index) for index in range(count)]:
+        table.add_column(f"logit {name}", justify="right")
+    table.add_column("cycles", justify="right")
+    for (name, row), cycles in zip(report["logits"].items(), report["cycles_of_members"], strict=True):
+        table.add_row(name, *map(str, row), f"{cycles:,}")
+    return table
+
+
+def run_rows(report: dict[str, Any]) -> list[Row]:
+    """Return the figures of a run."""
+    members = f"{report['members_run']} of {report['members']}"
+    return [
+        ("members run", members, "until the class was certain"),
+        ("cycles", f"{report['cycles']:,}", "from START to the end of the run"),
+        ("time", duration(report["seconds_at_clock"]), f"at the target clock of {report['clock_mhz']} MHz"),
+        ("array utilisation", f"{100 * report['utilisation']:.2f} %", "share of the cycles the array works"),
+        ("binary lanes", f"{report['lanes']:,}", "multiply-accumulates per cycle"),
+        ("instructions", f"{report['instructions']:,}", ""),
+        ("integer reference", "equal", "logits, members and answer"),
+    ]
