@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hw.arch import Accelerator
-from hw.bench.case import FORMAT, PROFILE_RANGES, Case, read_case, write_expectation
+from hw.bench.case import FORMAT, NO_VOTE, PROFILE_RANGES, Case, read_case, write_expectation
 from hw.bench.memory import Profile
 from hw.files import FileError, sha256
 from hw.isa import Opcode, Unit, make
@@ -33,7 +33,7 @@ PROFILE = {
 }
 TRACE = [[1, 2, 3], [4, 5, 2**32 - 1]]
 STATES = [[5 * unit + state for state in range(5)] for unit in Unit]
-KEYS = "cycles, format, memory_sha256, profile, reset_at, states, trace"
+KEYS = "cycles, format, memory_sha256, profile, reset_at, states, trace, vote"
 PROFILE_KEYS = "latency, write_latency, interval, jitter, stall_rate, stall_max, seed"
 MEMORY = bytes([7]) + PROGRAM.image[1:]
 
@@ -55,15 +55,23 @@ def test_round_trip(reset_at: int | None, tmp_path: Path) -> None:
     write(tmp_path, reset_at=reset_at)
     case = read_case(tmp_path)
     trace, states = tuple((row[0], row[1], row[2]) for row in TRACE), tuple(tuple(row) for row in STATES)
-    assert case == Case(tmp_path, PROGRAM, Profile(**PROFILE), trace, 6, states, MEMORY, reset_at)
+    assert case == Case(tmp_path, PROGRAM, Profile(**PROFILE), trace, 6, states, MEMORY, NO_VOTE, reset_at)
     assert case.instructions == INSTRUCTIONS
+
+
+def test_a_run_that_ends_early(tmp_path: Path) -> None:
+    write(tmp_path, trace=TRACE[:1], vote=[0x10003, 2, 2**32 - 1, 7])
+    case = read_case(tmp_path)
+    assert case.instructions == INSTRUCTIONS[:1]
+    assert case.program.instructions == INSTRUCTIONS
+    assert case.vote == (0x10003, 2, 2**32 - 1, 7)
 
 
 def test_files(folder: Path) -> None:
     names = ["expected.bin", "expected.json", "image.bin", "program.json"]
     assert sorted(path.name for path in folder.iterdir()) == names
     assert (folder / "expected.bin").read_bytes() == MEMORY
-    assert json.loads((folder / "expected.json").read_text())["format"] == FORMAT == "tallybert-case-1"
+    assert json.loads((folder / "expected.json").read_text())["format"] == FORMAT == "tallybert-case-2"
 
 
 def test_ranges_are_those_of_the_memory_model() -> None:
@@ -95,7 +103,7 @@ MALFORMED: dict[str, tuple[Change, str]] = {
     "missing key": (lambda v: v.pop("trace"), f"must be of format {FORMAT} with the keys {KEYS}"),
     "unknown key": (lambda v: v.update(x=1), f"must be of format {FORMAT} with the keys {KEYS}"),
     "mistyped key": (keys, f"must be of format {FORMAT} with the keys {KEYS}"),
-    "format": (lambda v: v.update(format="tallybert-case-2"), f"must be of format {FORMAT} with the keys {KEYS}"),
+    "format": (lambda v: v.update(format="tallybert-case-1"), f"must be of format {FORMAT} with the keys {KEYS}"),
     "format list": (lambda v: v.update(format=[]), f"must be of format {FORMAT} with the keys {KEYS}"),
     "hash": (
         lambda v: v.update(memory_sha256="0"),
@@ -113,11 +121,11 @@ MALFORMED: dict[str, tuple[Change, str]] = {
         lambda v: v.update(profile={"latency": 1}),
         f"profile: must have the keys {PROFILE_KEYS}, not {{'latency': 1}}",
     ),
-    "trace null": (lambda v: v.update(trace=None), "trace: must be a list of 2 rows, not None"),
-    "trace text": (lambda v: v.update(trace="ab"), "trace: must be a list of 2 rows, not 'ab'"),
-    "trace object": (lambda v: v.update(trace={"0": 1, "1": 2}), "trace: must be a list of 2 rows, not {'0': 1"),
-    "trace short": (lambda v: v["trace"].pop(), "trace: must be a list of 2 rows, not [[1, 2, 3]]"),
-    "trace long": (lambda v: v["trace"].append([1, 2, 3]), "trace: must be a list of 2 rows, not [[1, 2, 3]"),
+    "trace null": (lambda v: v.update(trace=None), "trace: must be a list of 1 to 2 rows, not None"),
+    "trace text": (lambda v: v.update(trace="ab"), "trace: must be a list of 1 to 2 rows, not 'ab'"),
+    "trace object": (lambda v: v.update(trace={"0": 1, "1": 2}), "trace: must be a list of 1 to 2 rows, not {'0': 1"),
+    "trace empty": (lambda v: v.update(trace=[]), "trace: must be a list of 1 to 2 rows, not []"),
+    "trace long": (lambda v: v["trace"].append([1, 2, 3]), "trace: must be a list of 1 to 2 rows, not [[1, 2, 3]"),
     "row number": (lambda v: v.update(trace=[1, [1, 2, 3]]), "trace[0]: must be a list of 3 numbers, not 1"),
     "row text": (lambda v: v.update(trace=[[1, 2, 3], "abc"]), "trace[1]: must be a list of 3 numbers, not 'abc'"),
     "row short": (lambda v: v["trace"][1].pop(), "trace[1]: must be a list of 3 numbers, not [4, 5]"),
@@ -132,6 +140,9 @@ MALFORMED: dict[str, tuple[Change, str]] = {
     "states empty": (lambda v: v.update(states=[]), "states: must be a list of 7 rows, not []"),
     "states row": (lambda v: v["states"][4].pop(), "states[4]: must be a list of 5 numbers, not [20, 21, 22, 23]"),
     "state list": (lambda v: v["states"].__setitem__(2, [[]] * 5), f"states[2][0]: {NUMBER} []"),
+    "vote null": (lambda v: v.update(vote=None), "vote[0]: must be a list of 4 numbers, not None"),
+    "vote short": (lambda v: v["vote"].pop(), "vote[0]: must be a list of 4 numbers, not [0, 0, 0]"),
+    "vote wide": (lambda v: v.update(vote=[0, 0, 2**32, 0]), f"vote[0][2]: {NUMBER} 4294967296"),
     "reset text": (lambda v: v.update(reset_at="9"), f"reset_at: {NUMBER} '9'"),
     "reset truth": (lambda v: v.update(reset_at=True), f"reset_at: {NUMBER} True"),
     "reset negative": (lambda v: v.update(reset_at=-1), f"reset_at: {NUMBER} -1"),

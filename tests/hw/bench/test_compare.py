@@ -23,6 +23,7 @@ TRACE = ((9, 20, 0xA1), (21, 30, 0xB2), (10, 40, 0x13), (31, 41, 0))
 STATES = tuple(tuple(10 * unit + state for state in range(5)) for unit in Unit)
 IMAGE = bytes(ADDRESS) + b"".join(i.encode() for i in INSTRUCTIONS) + bytes(32)
 AFTER = bytes([5, 6, 7, 8]) + IMAGE[4:]
+VOTE = (0x10001, 3, 0xFFFFFFF0, 0xFFFFFFFF)
 CASE = Case(
     folder=Path("case"),
     program=Program(Accelerator(), INSTRUCTIONS, ADDRESS, (), IMAGE),
@@ -31,8 +32,9 @@ CASE = Case(
     cycles=42,
     states=STATES,
     memory=AFTER,
+    vote=VOTE,
 )
-NOTHING = {"bits_different": 0, "cycles_different": 0, "checksums_different": 0, "states_different": 0}
+NOTHING = dict.fromkeys(DIFFERENCES, 0)
 
 
 def perfect() -> Observation:
@@ -40,7 +42,7 @@ def perfect() -> Observation:
     records: list[list[tuple[int, int, int]]] = [[] for _ in Unit]
     for instruction, record in zip(INSTRUCTIONS, TRACE, strict=True):
         records[instruction.unit].append(record)
-    return Observation(records, AFTER, cycles=42, retired=4, states=[list(row) for row in STATES])
+    return Observation(records, AFTER, cycles=42, retired=4, states=[list(row) for row in STATES], vote=VOTE)
 
 
 def counted(result: dict[str, Any]) -> dict[str, int]:
@@ -122,7 +124,7 @@ def test_a_missing_record() -> None:
 
 
 def test_nothing_retired() -> None:
-    result = compare(CASE, Observation(memory=AFTER, cycles=42, retired=4))
+    result = compare(CASE, Observation(memory=AFTER, cycles=42, retired=4, vote=VOTE))
     assert counted(result) == NOTHING | {"cycles_different": 4}
 
 
@@ -197,6 +199,23 @@ def test_of_several_states_the_first_is_told() -> None:
     result = compare(CASE, seen)
     assert result["states_different"] == 5 * len(Unit) == 35
     assert result["first_difference"] == ["load busy: expected 0, core 1 cycles"]
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_every_register_of_the_vote_is_compared(index: int) -> None:
+    vote = tuple(number ^ (n == index) for n, number in enumerate(VOTE))
+    result = compare(CASE, replace(perfect(), vote=vote))
+    assert counted(result) == NOTHING | {"votes_different": 1}
+    assert not is_equal(result)
+    name = ("class", "members", "total_low", "total_high")[index]
+    assert result["first_difference"] == [f"register {name}: expected {VOTE[index]:#x}, core {vote[index]:#x}"]
+
+
+def test_a_run_that_should_have_ended_earlier() -> None:
+    case = replace(CASE, trace=TRACE[:3])
+    result = compare(case, replace(perfect(), retired=3))
+    assert counted(result) == NOTHING | {"cycles_different": 1}
+    assert result["instructions"] == 3
 
 
 @pytest.mark.parametrize("name", DIFFERENCES)
