@@ -33,7 +33,10 @@ class Stored:
 
 @dataclass
 class Context:
-    """The state of a lowering. `types` are those of the tokens of the run, whose ids stand at `ids_address`."""
+    """The state of a lowering. `types` are those of the tokens of the run, whose ids stand at `ids_address`.
+
+    `done` has the operations that were made, `needed` those of the member at hand.
+    """
 
     network: Network
     accelerator: Accelerator
@@ -44,6 +47,7 @@ class Context:
     works: list[Work] = field(default_factory=list)
     stored: dict[tuple[str, str], Stored] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
+    needed: frozenset[str] = frozenset()
     word_tables: dict[str, int] = field(default_factory=dict)
     member: int = 0
 

@@ -18,6 +18,7 @@ from model.vote import Member
 LOWERINGS: dict[str, Callable[[Context, Any], None]] = {
     "embed": streams.embed,
     "normalise": streams.normalise,
+    "binarize": streams.binarize,
     "matmul": matmul,
     "scores": attention.scores,
     "context": attention.context,
@@ -27,7 +28,7 @@ LOWERINGS: dict[str, Callable[[Context, Any], None]] = {
 }
 """What makes work of each operation; codes, requantise and classify are made with what stands before or behind them."""
 
-_MADE_ELSEWHERE = ("binarize", "requantise", "row_threshold", "head_threshold", "classify")
+_MADE_ELSEWHERE = ("requantise", "row_threshold", "head_threshold", "classify")
 
 
 def lower(c: Context) -> None:
@@ -36,7 +37,9 @@ def lower(c: Context) -> None:
     made: set[str] = set()
     for index, member in enumerate(c.network.members):
         c.member = index
-        for operation in c.network.member_operations(member.name):
+        operations = c.network.member_operations(member.name)
+        c.needed = frozenset(o.name for o in operations)
+        for operation in operations:
             if operation.name not in made:
                 made.add(operation.name)
                 _lower(c, operation)

@@ -27,7 +27,7 @@ def keep(c: Context, name: str, over: str | None = None) -> Stored:
     slices, height = c.slices(c.value(name).channels), c.accelerator.rows
     if over is not None:
         old = fixed_of(c, over)
-        data = [Datum(f"{name}[{t}]", d.area, d.offset) for t, d in enumerate(old.data)]
+        data = [Datum(f"{name}[{t}]", d.area, d.offset, replaces=d) for t, d in enumerate(old.data)]
     else:
         area = c.area(SPACE, c.rows_of(name) * slices, name)
         data = [Datum(f"{name}[{t}]", area, t * height * slices) for t in range(len(c.tiles(name)))]
@@ -35,10 +35,13 @@ def keep(c: Context, name: str, over: str | None = None) -> Stored:
     return c.stored[name, SPACE]
 
 
-def code_sets(c: Context, name: str) -> list[list[Operation]]:
-    """Return the operations that make 1-bit codes of a fixed value, in groups that one VECTOR can write."""
-    makers = [o for o in c.readers[name] if o.op == "binarize"]
-    return [makers[start : start + SETS] for start in range(0, len(makers), SETS)]
+def next_codes(c: Context, name: str) -> list[Operation]:
+    """Return operations that make 1-bit codes of a fixed value for this member: as many as one VECTOR can write.
+
+    What codes other members need is made with them.
+    """
+    makers = [o for o in c.readers[name] if o.op == "binarize" and o.name in c.needed]
+    return [o for o in makers if o.name not in c.done][:SETS]
 
 
 class Pass:
@@ -95,6 +98,7 @@ class Pass:
         """Write 1-bit codes, a set for each operation that makes some."""
         if not makers:
             return
+        self.c.done.update(o.name for o in makers)
         block = self.c.parameters.once(
             ("level", tuple(o.name for o in makers)),
             lambda: self.c.parameters.levels(

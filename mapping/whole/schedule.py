@@ -61,7 +61,7 @@ class Schedule:
             for block in _blocks(work):
                 self._uses[block] += 1
         self._left_writers = {d: d.writers for w in c.works for d in w.writes}
-        self._left_readers = {d: d.readers for w in c.works for d in (*w.reads, *w.writes)}
+        self._left_readers = {d: len(d.users) for w in c.works for d in (*w.reads, *w.writes)}
         self._run()
 
     # --- order ---------------------------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ class Schedule:
             self._uses[block] -= 1
             if not self._uses[block]:
                 self._drop(block)
-        for datum in work.reads:
+        for datum in dict.fromkeys(work.reads):
             self._left_readers[datum] -= 1
         for datum in dict.fromkeys((*work.reads, *work.writes)):
             done = self._left_writers[datum] - (datum in work.writes) <= 0 and not self._left_readers[datum]

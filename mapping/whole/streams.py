@@ -7,7 +7,7 @@ from typing import Any
 from hw.isa import Source
 from mapping.whole.context import Context
 from mapping.whole.embedding import EmbeddingTables
-from mapping.whole.rows import SPACE, Pass, add_passes, code_sets, codes_of, fixed_of, keep
+from mapping.whole.rows import SPACE, Pass, add_passes, codes_of, fixed_of, keep, next_codes
 from mapping.whole.work import Datum
 from model.operation import Operation
 
@@ -18,9 +18,7 @@ def begin(c: Context, name: str, passes: list[Pass], over: str | None = None) ->
     A value that `normalise` alone reads is normalised in the same piece of work, over its own lines.
     """
     c.done.add(name)
-    readers = c.readers[name]
-    sets = code_sets(c, name)
-    fused = sets[0] if sets else []
+    readers, fused = c.readers[name], next_codes(c, name)
     norms = [o for o in readers if o.op == "normalise"]
     kept = len(fused) < len(readers) or not readers
     stored = keep(c, name, over) if kept else None
@@ -35,8 +33,6 @@ def begin(c: Context, name: str, passes: list[Pass], over: str | None = None) ->
         return
     for t, one in enumerate(passes):
         add_passes(c, f"{name}[{t}]", [one])
-    for group in sets[1:]:
-        _code_again(c, name, group)
 
 
 def _normalise(c: Context, o: Any, before: list[Pass] | None = None) -> None:
@@ -63,8 +59,7 @@ def _normalise(c: Context, o: Any, before: list[Pass] | None = None) -> None:
 
 def _finish_norm(c: Context, name: str, firsts: list[Pass], norms: list[Pass], over: str | None) -> None:
     c.done.add(name)
-    readers, sets = c.readers[name], code_sets(c, name)
-    fused = sets[0] if sets else []
+    readers, fused = c.readers[name], next_codes(c, name)
     stored = keep(c, name, over) if len(fused) < len(readers) else None
     for t, norm in enumerate(norms):
         if stored is not None:
@@ -72,8 +67,6 @@ def _finish_norm(c: Context, name: str, firsts: list[Pass], norms: list[Pass], o
             norm.write("fixed_line", stored.data[t], SPACE, norm.rows * norm.slices)
         norm.coded(fused, t)
         add_passes(c, f"{name}[{t}]", [firsts[t], norm])
-    for group in sets[1:]:
-        _code_again(c, name, group)
 
 
 def normalise(c: Context, o: Operation) -> None:
@@ -82,9 +75,12 @@ def normalise(c: Context, o: Operation) -> None:
         _normalise(c, o)
 
 
-def _code_again(c: Context, name: str, makers: list[Operation]) -> None:
-    """Make further codes of a fixed value that is kept."""
-    stored = fixed_of(c, name)
+def binarize(c: Context, o: Operation) -> None:
+    """`binarize` of a fixed value that was not made with it, and what else is to be made of the value."""
+    (name,) = o.sources
+    if o.name in c.done or c.value(name).kind != "fixed":
+        return
+    stored, makers = fixed_of(c, name), next_codes(c, name)
     for t, rows in enumerate(c.tiles(name)):
         one = Pass(c, rows, c.value(name).channels)
         one.from_fixed(stored.data[t])
@@ -147,9 +143,7 @@ def _with_residual(c: Context, passes: list[Pass], other: str) -> list[Pass]:
 
 def _replaced(c: Context, o: Operation, other: str) -> str | None:
     """Return the residual if its lines can be overwritten: what else reads it was done when it was made."""
-    sets = code_sets(c, other)
-    fused = sets[0] if sets else []
-    rest = [reader for reader in c.readers[other] if reader not in fused]
+    rest = [reader for reader in c.readers[other] if reader.name not in c.done]
     return other if rest == [o] else None
 
 

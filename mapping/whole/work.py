@@ -26,13 +26,17 @@ class Area:
 
 @dataclass(eq=False)
 class Datum:
-    """What one or more pieces of work write, and others read: one row tile of a value, or of one head of it."""
+    """What one or more pieces of work write, and others read: one row tile of a value, or of one head of it.
+
+    One that `replaces` another stands in its lines, and is written when the other was read for the last time.
+    """
 
     name: str
     area: Area
     offset: int = 0
+    replaces: Datum | None = None
     writers: int = 0
-    readers: int = 0
+    users: list[Work] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.area.live += 1
@@ -93,9 +97,11 @@ class Work:
     member: int = 0
 
     def link(self) -> Work:
-        """Count this piece of work with its data."""
-        for datum in self.reads:
-            datum.readers += 1
+        """Tell its data of this piece of work; what it replaces must have been read by all others before."""
         for datum in self.writes:
             datum.writers += 1
+            if datum.replaces is not None:
+                self.after += datum.replaces.users
+        for datum in dict.fromkeys(self.reads):
+            datum.users.append(self)
         return self

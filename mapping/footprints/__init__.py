@@ -1,0 +1,1 @@
+"""What each instruction of a finished program touches, and the rules for its operands: part of the checker."""
