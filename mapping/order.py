@@ -1,8 +1,9 @@
 """Which instructions of a finished program are known to have retired when another one issues.
 
 Part of the checker: nothing here comes from the code that makes programs. Used are: each unit issues and retires in
-order; the n-th wait of one unit for another takes the n-th token that the other gives it; a FENCE waits for everything
-before it; an own bit waits for all earlier ones of its unit; a BINARIZE retires after its MATMUL.
+order; the n-th wait of one unit for another takes the n-th token that the other gives it; FENCE and EXIT wait for
+everything before them; an own bit waits for all earlier ones of its unit; a BINARIZE or SUMS retires after its MATMUL;
+behind a VECTOR with `statistics` or a CLASSIFY its unit accepts nothing before that one has retired.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ class Order:
     """The proved order: `issued[i]` is what is known when instruction i issues, `retired[i]` when it retires."""
 
     def __init__(self, instructions: Sequence[Instruction], drains: dict[int, int], queue_depth: int) -> None:
-        """Prove the order; `drains` gives the MATMUL of each BINARIZE. Raise CheckError where tokens are not sound."""
+        """Prove the order; `drains` gives the MATMUL of each BINARIZE and SUMS.
+
+        Raises CheckError where tokens are not sound.
+        """
         self._instructions = instructions
         self._members = _members(instructions)
         self._given, self._taken = _tokens(instructions)
@@ -36,9 +40,9 @@ class Order:
         for producer, consumer in permutations(TOKEN_UNITS, 2):
             self._check_level(producer, consumer, queue_depth)
 
-    def before(self, earlier: int, unit: Unit, later: int) -> bool:
-        """Say whether an earlier instruction of a unit has retired when a later one issues, or is of the same unit."""
-        return self._instructions[later].unit is unit or self.issued[later][unit] >= earlier
+    def retired_before(self, earlier: int, unit: Unit, later: int) -> bool:
+        """Say whether an earlier instruction of a unit (-1: none) has retired when a later one issues."""
+        return self.issued[later][unit] >= earlier
 
     def _paired(self) -> dict[int, list[int]]:
         """Return, for each instruction, the earlier ones whose tokens it takes."""
@@ -75,7 +79,7 @@ class Order:
                 clock = _join(clock, retired[unit])
             done = _join(clock, retired[unit], *([self.retired[drains[index]]] if index in drains else []))
             done[unit] = index
-            issued[unit], retired[unit], last[unit] = clock, done, index
+            issued[unit], retired[unit], last[unit] = done if _settles(instruction) else clock, done, index
             self.issued.append(clock)
             self.retired.append(done)
 
@@ -99,6 +103,13 @@ class Order:
         return CheckError(f"program: instruction {index} ({self._instructions[index]}): {text}")
 
 
+def _settles(instruction: Instruction) -> bool:
+    """Say whether the unit accepts nothing behind an instruction before that has retired."""
+    return instruction.opcode is Opcode.CLASSIFY or (
+        instruction.opcode is Opcode.VECTOR and bool(instruction.statistics)
+    )
+
+
 def _members(instructions: Sequence[Instruction]) -> dict[Unit, list[int]]:
     members: dict[Unit, list[int]] = {unit: [] for unit in Unit}
     for index, instruction in enumerate(instructions):
@@ -114,7 +125,7 @@ def _tokens(
     given: dict[tuple[Unit, Unit], list[int]] = {pair: [] for pair in pairs}
     taken: dict[tuple[Unit, Unit], list[int]] = {pair: [] for pair in pairs}
     for index, instruction in enumerate(instructions):
-        if instruction.opcode in (Opcode.FENCE, Opcode.HALT):
+        if instruction.unit is Unit.SEQUENCER:
             continue
         for other in TOKEN_UNITS:
             if instruction.signal >> other & 1:

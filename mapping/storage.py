@@ -1,6 +1,11 @@
 """What buffers and memory hold while a finished program runs: nothing is read before it is there or replaced early.
 
 Part of the checker: nothing here comes from the code that makes programs.
+
+Lines that hold positions (activation, key and output) are followed bit by bit in one way more: in the activation and
+key buffers a line is written from its first position on, then from where it ends or further on, until it is read; the
+output buffer loses no result. Of a gather only the segment of id 0 is known. That ids are those of words that are
+there cannot be seen in a program: who says how many words there are has the last of them proved to be in the region.
 """
 
 from __future__ import annotations
@@ -9,138 +14,221 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from hw.arch import Accelerator
-from hw.isa import Unit
+from hw.isa import Opcode, Unit
 from hw.program import Region
-from mapping.footprint import Footprint, Positions, Rect, Where
+from mapping.footprints.base import Box, Footprint, Put, Segments, Sizes, Where
 from mapping.order import Order
 
 _NEVER = -1
 
+_APART = {
+    "activation": ((Unit.LOAD,), (Unit.DRAIN, Unit.VECTOR, Unit.ROW)),
+    "output": ((Unit.DRAIN,), (Unit.VECTOR,)),
+}
+"""Units whose writes to a buffer must not meet in one cycle, whatever their lines."""
+
 
 class _Space:
-    """Who wrote and who read each cell last. One unit writes a space and another one reads it."""
+    """The latest instruction that wrote each cell, and of each unit the latest that wrote and that read it."""
 
-    def __init__(self, name: str, shape: tuple[int, ...], writer: Unit, reader: Unit) -> None:
+    def __init__(self, name: str, banks: int, cells: int, parts: int = 1) -> None:
         self.name = name
-        self.writer, self.reader = writer, reader
-        self.written = np.full(shape, _NEVER, np.int32)
-        self.read = np.full(shape, _NEVER, np.int32)
+        self.parts = parts
+        self._shape = (banks, cells)
+        self.latest = self.numbers(_NEVER)
+        self.written: dict[Unit, np.ndarray] = {}
+        self.read: dict[Unit, np.ndarray] = {}
+
+    def numbers(self, value: int) -> np.ndarray:
+        """Return a number for each cell."""
+        return np.full(self._shape, value, np.int32)
+
+    def of(self, units: dict[Unit, np.ndarray], unit: Unit) -> np.ndarray:
+        """Return the numbers of a unit, made when they are needed first."""
+        if unit not in units:
+            units[unit] = self.numbers(_NEVER)
+        return units[unit]
+
+    def text(self, box: Box) -> str:
+        """Name the lines of some cells."""
+        if self.name.startswith("region "):
+            return self.name
+        first, last = box.start // self.parts, (box.stop - 1) // self.parts
+        return f"{self.name} line {first}" if first == last else f"{self.name} lines {first}-{last}"
 
 
 class Storage:
     """The spaces of an accelerator and a memory. Instructions are given in program order."""
 
-    def __init__(self, accelerator: Accelerator, regions: Iterable[Region], order: Order) -> None:
-        a = accelerator
-        self._accelerator = accelerator
+    def __init__(self, sizes: Sizes, regions: Iterable[Region], order: Order, vocabulary: int | None = None) -> None:
+        self._beat = sizes.accelerator.beat_bytes
         self._order = order
+        self._vocabulary = vocabulary
         self._regions = sorted(regions, key=lambda region: region.address)
-        self._buffers = {
-            "activation": _Space("activation", (a.rows, a.activation_lines), Unit.LOAD, Unit.ARRAY),
-            "weight": _Space("weight", (a.columns, a.weight_lines), Unit.LOAD, Unit.ARRAY),
-            "threshold": _Space("threshold", (1, a.threshold_lines), Unit.LOAD, Unit.DRAIN),
-            "output": _Space("output", (a.rows, a.output_lines), Unit.DRAIN, Unit.STORE),
+        self._spaces = {
+            name: _Space(name, sizes.banks[name], lines * sizes.parts.get(name, 1), sizes.parts.get(name, 1))
+            for name, lines in sizes.lines.items()
         }
         self._memory = {
-            region.name: _Space(region.name, (region.size // a.beat_bytes,), Unit.STORE, Unit.LOAD)
+            region.name: _Space(f"region {region.name}", 1, region.size // self._beat)
             for region in self._regions
             if region.access == "write"
         }
-        self._defined_from = np.full((a.rows, a.output_lines), a.output_line_groups, np.int32)
-        self._pending = np.zeros((a.rows, a.output_lines), np.int32)
+        self._line_bits = sizes.line_bits
+        self._filled = {name: self._spaces[name].numbers(_NEVER) for name in ("activation", "key")}
+        """Up to which bit a line was written since a write from its first position."""
+        self._first = self._spaces["output"].numbers(sizes.line_bits["output"])
+        """The first bit of an output line that was ever written."""
+        self._pending = self._spaces["output"].numbers(0)
+        """Up to which bit there are results in an output line that nobody has stored."""
+        self._last: dict[str, dict[Unit, int]] = {name: {} for name in _APART}
 
     def touch(self, where: Where, touched: Footprint) -> None:
         """Check the next instruction against everything before it."""
-        for name, rects in touched.reads:
-            for rect in rects:
-                self._read(where, self._buffers[name], _cells(rect), _rect_text(name, rect))
-        for segment in touched.memory:
-            self._segment(where, *segment)
-        for name, rects in touched.writes:
-            for rect in rects:
-                self._write(where, self._buffers[name], _cells(rect), _rect_text(name, rect))
-        for positions in touched.positions:
-            self._put_positions(where, positions)
-        if where.instruction.unit is Unit.STORE:
-            self._take_positions(where, touched)
+        for name, box in touched.reads:
+            self._read(where, self._spaces[name], box)
+        if touched.together:
+            self._check_together(where, touched)
+        if touched.memory is not None:
+            self._segments(where, touched.memory, touched.gather)
+        for name in dict.fromkeys([put.space for put in touched.writes if put.space in _APART]):
+            self._keep_apart(where, name)
+        for put in touched.writes:
+            if put.space in self._filled:
+                self._fill(where, put)
+            elif put.space == "output":
+                self._put_results(where, put)
+            self._write(where, self._spaces[put.space], put.box)
+        if where.instruction.opcode is Opcode.STORE:
+            self._take_results(where, touched)
 
     def finish(self, where: Where) -> None:
-        """Check that no result is left in the output buffer when the program halts."""
-        bank, line = (int(n) for n in np.unravel_index(np.argmax(self._pending), self._pending.shape))
-        where.require(not self._pending.any(), f"results in output line {line} of bank {bank}", "stored", "left there")
+        """Check that no result is left in the output buffer when the program ends."""
+        if self._pending.any():
+            bank, line = (int(n) for n in np.unravel_index(np.argmax(self._pending), self._pending.shape))
+            raise where.error(f"results in output line {line} of bank {bank} must be stored, not left there")
 
     # --- order ---------------------------------------------------------------------------------------------------
 
-    def _read(self, where: Where, space: _Space, cells: tuple[slice, ...], text: str) -> None:
-        written = space.written[cells]
-        where.require(int(written.min()) > _NEVER, text, "written before being read", "empty")
-        self._behind(where, int(written.max()), space.writer, f"{text} must be written before being read")
-        space.read[cells] = where.index
+    def _read(self, where: Where, space: _Space, box: Box) -> None:
+        unit = where.instruction.unit
+        if _view(space.latest, box).min() == _NEVER:
+            raise where.error(f"{space.text(box)} must be written before being read, not empty")
+        for writer, written in space.written.items():
+            latest = int(_view(written, box).max())
+            if not self._order.retired_before(latest, writer, where.index):
+                raise self._unordered(where, f"{space.text(box)} must be written before being read", writer, latest)
+        _view(space.of(space.read, unit), box)[...] = where.index
 
-    def _write(self, where: Where, space: _Space, cells: tuple[slice, ...], text: str) -> None:
-        self._behind(where, int(space.read[cells].max()), space.reader, f"{text} must be read before being replaced")
-        self._behind(where, int(space.written[cells].max()), space.writer, f"{text} must be written in order")
-        space.written[cells] = where.index
+    def _write(self, where: Where, space: _Space, box: Box) -> None:
+        """Check the order of a write; what the own unit has read or written it has done with."""
+        unit = where.instruction.unit
+        for units, rule in ((space.read, "read before being replaced"), (space.written, "written in order")):
+            for other, numbers in units.items():
+                if other is not unit:
+                    latest = int(_view(numbers, box).max())
+                    if not self._order.retired_before(latest, other, where.index):
+                        raise self._unordered(where, f"{space.text(box)} must be {rule}", other, latest)
+        _view(space.of(space.written, unit), box)[...] = where.index
+        _view(space.latest, box)[...] = where.index
 
-    def _behind(self, where: Where, earlier: int, unit: Unit, rule: str) -> None:
-        if earlier > _NEVER and not self._order.before(earlier, unit, where.index):
-            raise where.error(f"{rule}; nothing makes it wait for {unit.name} instruction {earlier}")
+    def _keep_apart(self, where: Where, name: str) -> None:
+        unit = where.instruction.unit
+        for others in _APART[name]:
+            if unit in others:
+                continue
+            for other in others:
+                latest = self._last[name].get(other, _NEVER)
+                if not self._order.retired_before(latest, other, where.index):
+                    rule = f"{name} buffer must not be written by {unit.name} and {other.name} at a time"
+                    raise self._unordered(where, rule, other, latest)
+        self._last[name][unit] = where.index
+
+    def _unordered(self, where: Where, rule: str, unit: Unit, earlier: int) -> Exception:
+        return where.error(f"{rule}; nothing makes it wait for {unit.name} instruction {earlier}")
+
+    def _check_together(self, where: Where, touched: Footprint) -> None:
+        """Check that scores and their maximum were left by one SUMS."""
+        found: set[int] = set()
+        for name, box in touched.reads:
+            if name in ("score", "slot"):
+                view = _view(self._spaces[name].latest, box)
+                found |= {int(view.min()), int(view.max())}
+        where.require(len(found) == 1, "scores and maxima", "those of one SUMS", f"of instructions {sorted(found)}")
 
     # --- memory --------------------------------------------------------------------------------------------------
 
-    def _segment(self, where: Where, address: int, size: int) -> None:
-        """Check one memory segment of a load or store."""
-        region = self._region(where, address, size)
-        storing = where.instruction.unit is Unit.STORE
-        legal = ("write",) if storing else ("read", "write")
-        verb = "stored to" if storing else "loaded from"
+    def _segments(self, where: Where, segments: Segments, gather: bool) -> None:
+        """Check the memory of a load or store."""
+        end = segments.end
+        if gather and self._vocabulary:
+            end += (self._vocabulary - 1) * segments.stride
+        region = self._region(where, segments.address, end)
+        storing = where.instruction.opcode is Opcode.STORE
+        legal = ("write",) if storing else ("read",) if gather else ("read", "write")
+        verb = "stored to" if storing else "gathered from" if gather else "loaded from"
         where.require(
             region.access in legal, f"region {verb}", f"for {' or '.join(legal)}", f"{region.name} for {region.access}"
         )
         if region.access != "write":
             return
-        start = (address - region.address) // self._accelerator.beat_bytes
-        cells = (slice(start, start + size // self._accelerator.beat_bytes),)
-        text = f"region {region.name} at {address:#x}"
-        (self._write if storing else self._read)(where, self._memory[region.name], cells, text)
+        start, beats = (segments.address - region.address) // self._beat, segments.size // self._beat
+        repeats = ((segments.number, segments.stride // self._beat),) if segments.stride else ()
+        (self._write if storing else self._read)(where, self._memory[region.name], Box(1, start, beats, repeats))
 
-    def _region(self, where: Where, address: int, size: int) -> Region:
+    def _region(self, where: Where, address: int, end: int) -> Region:
         for region in self._regions:
-            if region.address <= address and address + size <= region.end:
+            if region.address <= address and end <= region.end:
                 return region
-        raise where.error(f"memory {address:#x} to {address + size:#x} must be inside one region, not outside")
+        raise where.error(f"memory {address:#x} to {end:#x} must be inside one region, not outside")
 
-    # --- positions of the output buffer --------------------------------------------------------------------------
+    # --- positions -----------------------------------------------------------------------------------------------
 
-    def _put_positions(self, where: Where, positions: Positions) -> None:
-        """Write column groups: this clears the rest of the line, so results there must have been stored."""
-        cells = _cells(Rect(*positions[:3]))
-        first = np.zeros(positions.stop - positions.start, np.int32)
-        end = np.full(positions.stop - positions.start, self._accelerator.output_line_groups, np.int32)
-        first[0], end[-1] = positions.first, positions.end
-        text = _rect_text("output", Rect(*positions[:3]))
-        lost = bool((self._pending[cells] > first).any())
-        where.require(not lost, f"results in {text}", "stored before being replaced", "lost")
-        self._pending[cells] = end
-        self._defined_from[cells] = np.minimum(self._defined_from[cells], first)
+    def _fill(self, where: Where, put: Put) -> None:
+        """Write positions of activation or key lines: from the first one, or behind what is there and not read yet."""
+        bits, space = self._line_bits[put.space], self._spaces[put.space]
+        filled = _view(self._filled[put.space], put.box)
+        if put.low:
+            ends, latest = filled[..., 0], _view(space.latest, put.box)[..., 0]
+            begun = ends.min() >= 0 and ends.max() <= put.low
+            if begun and Unit.ARRAY in space.read:
+                begun = bool((_view(space.read[Unit.ARRAY], put.box)[..., 0] < latest).all())
+            where.require(
+                begun, space.text(put.box), "written from the first position on, in order", f"from bit {put.low}"
+            )
+        filled[...] = bits
+        filled[..., -1] = put.high or bits
 
-    def _take_positions(self, where: Where, touched: Footprint) -> None:
-        for name, rects in touched.reads:
-            for rect in rects:
-                text = _rect_text(name, rect)
-                whole = not self._defined_from[_cells(rect)].any()
-                where.require(whole, text, "written from its first position", "from a later one")
-                self._pending[_cells(rect)] = 0
+    def _put_results(self, where: Where, put: Put) -> None:
+        """Write positions of output lines: this clears the rest of a line, so results there must have been stored."""
+        bits = self._line_bits["output"]
+        pending, first = _view(self._pending, put.box), _view(self._first, put.box)
+        lost = bool((pending[..., 1:] > 0).any() or (pending[..., 0] > put.low).any())
+        if lost:
+            text = self._spaces["output"].text(put.box)
+            raise where.error(f"results in {text} must be stored before being replaced, not lost")
+        pending[...] = bits
+        pending[..., -1] = put.high or bits
+        first[..., 0] = np.minimum(first[..., 0], put.low)
+        first[..., 1:] = 0
+
+    def _take_results(self, where: Where, touched: Footprint) -> None:
+        for _, box in touched.reads:
+            whole = not _view(self._first, box).any()
+            text = self._spaces["output"].text(box)
+            where.require(whole, text, "written from its first position", "from a later one")
+            _view(self._pending, box)[...] = 0
 
 
-def _cells(rect: Rect) -> tuple[slice, slice]:
-    return slice(0, rect.banks), slice(rect.start, rect.stop)
-
-
-def _rect_text(name: str, rect: Rect) -> str:
-    lines = f"line {rect.start}" if rect.stop == rect.start + 1 else f"lines {rect.start}-{rect.stop - 1}"
-    return f"{name} {lines}"
+def _view(numbers: np.ndarray, box: Box) -> np.ndarray:
+    """Return the numbers of some cells, a view: banks, repeats, cells."""
+    bank, cell = numbers.strides
+    shape, strides = [box.banks], [bank]
+    for count, distance in box.repeats:
+        shape.append(count)
+        strides.append(distance * cell)
+    offset = box.bank * bank + box.start * cell
+    return np.ndarray((*shape, box.length), numbers.dtype, numbers, offset, (*strides, cell))
 
 
 def overlapping(regions: Iterable[Region]) -> Iterator[tuple[Region, Region]]:

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hw.arch import Accelerator
 from hw.isa import STATE_NAMES, UNIT_NAMES
+from tallybert.hardware import Say, compare_with_rtl, in_folder, write_program_case
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from hw.program import Program
     from mapping.mapper import MappedLayer
     from model.network import BinaryLayer
     from sim.machine import Execution
     from sim.memory import MemoryProfile
     from sim.timing import Timing
 
-Say = Callable[[str], None]
 WAITS_FOR = {"load": "memory", "array": "drain", "drain": "array", "store": "memory"}
 WAITS_FOR |= {"vector": "codes", "row": "codes", "sequencer": "fence"}
 DEMO_LAYER = (16, 64, 48)
-RTL_FOLDER, CASE_FOLDER, WORK_FOLDER = "rtl", "case", "work"
 
 
 class ResultError(AssertionError):
@@ -144,27 +139,8 @@ def verify(
     keep: Path | None,
     say: Say,
 ) -> dict[str, Any]:
-    """Run the same program on RTL and simulator and return how many bits and cycles differ.
-
-    Files that are not to be kept stay only where the simulation broke down: the error names its log.
-    """
-    from hw.bench.build import BuildError, missing_tool
-    from hw.bench.runner import RunError
-
-    missing = missing_tool(simulator)
-    if missing:
-        raise BuildError(missing)
-    folder = keep or Path(tempfile.mkdtemp(prefix="tallybert-"))
-    wanted = keep is not None
-    try:
-        report = _verify_in(folder, accelerator, work, memory, simulator, say)
-    except RunError:
-        wanted = True
-        raise
-    finally:
-        if not wanted:
-            shutil.rmtree(folder, ignore_errors=True)
-    return {**report, "kept": str(keep) if keep else None}
+    """Run the same program on RTL and simulator and return how many bits and cycles differ."""
+    return in_folder(keep, simulator, lambda folder: _verify_in(folder, accelerator, work, memory, simulator, say))
 
 
 def demo(folder: Path, *, say: Say) -> dict[str, Any]:
@@ -181,67 +157,19 @@ def write_case(folder: Path, done: Simulation, memory: MemoryProfile, reset_at: 
     write_program_case(folder, done.mapped.program, done.mapped.timing, done.execution, memory, reset_at)
 
 
-def write_program_case(
-    folder: Path,
-    program: Program,
-    timing: Timing,
-    execution: Execution,
-    memory: MemoryProfile,
-    reset_at: int | None = None,
-) -> None:
-    """Write a program as a case for the bench: program, image, and everything that must come out."""
-    from hw.bench.case import RESULT, write_expectation
-
-    for stale in ("expected.json", RESULT):
-        (folder / stale).unlink(missing_ok=True)
-    columns = (timing.issue, timing.retire, execution.checksums)
-    program.save(folder)
-    write_expectation(
-        folder,
-        profile=memory.to_dict(),
-        trace=[[int(number) for number in row] for row in zip(*columns, strict=True)],
-        cycles=timing.cycles,
-        states=timing.states.tolist(),
-        memory=execution.memory.tobytes(),
-        reset_at=reset_at,
-    )
-
-
 def _verify_in(
     folder: Path, accelerator: Accelerator, work: Workload, memory: MemoryProfile, simulator: str, say: Say
 ) -> dict[str, Any]:
-    from hw.bench.build import build, default_cache
-    from hw.bench.compare import DIFFERENCES, is_equal
-    from hw.bench.runner import run
-    from hw.gateware.bundle import VERILOG_FILE, write_bundle
-
     done = run_simulation(accelerator, work, memory, say)
-    say(f"generating the RTL of {accelerator.name} ({accelerator.lanes} binary lanes)")
-    started = time.perf_counter()
-    write_bundle(accelerator, folder / RTL_FOLDER)
-    generated_at = time.perf_counter()
-    write_case(folder / CASE_FOLDER, done, memory)
-    say(f"building it for {simulator} (kept for the next time)")
-    built = build((folder / RTL_FOLDER / VERILOG_FILE).read_text(), simulator, default_cache())
-    built_at = time.perf_counter()
-    say(f"running {done.mapped.timing.cycles} cycles under cocotb")
-    result = run(built, simulator, [folder / CASE_FOLDER], folder / WORK_FOLDER)[0]
+    program, timing = done.mapped.program, done.mapped.timing
     return {
         **_workload_report(accelerator, work, memory),
-        "simulator": simulator,
-        "counters": accelerator.counters,
-        "ok": is_equal(result),
-        **{name: result.get(name) for name in DIFFERENCES},
-        "instructions": len(done.mapped.program.instructions),
+        **compare_with_rtl(folder, program, timing, done.execution, memory, simulator, say),
+        "instructions": len(program.instructions),
         **_cycle_report(accelerator, done),
-        "rtl_cycles": result.get("cycles"),
-        "first_difference": result.get("first_difference", [result.get("failure")]),
-        "rtl_seconds": result["rtl_seconds"],
         "sim_seconds": round(done.timing_seconds + done.values_seconds, 4),
         "timing_seconds": round(done.timing_seconds, 6),
         "mapping_seconds": round(done.mapping_seconds, 4),
-        "generate_seconds": round(generated_at - started, 3),
-        "build_seconds": round(built_at - generated_at, 3),
     }
 
 

@@ -176,13 +176,15 @@ def add_accelerator(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("accelerator", metavar="ACCELERATOR", help="a YAML file, or a preset: nano, edge, big")
 
 
-def add_run(parser: argparse.ArgumentParser) -> None:
-    """Add what describes one run: the layer, its set, the memory and the seed."""
+def add_run(parser: argparse.ArgumentParser, texts: bool = False) -> None:
+    """Add what describes one run: the layer, or a text if the verb takes one, its set, the memory and the seed."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
         "--layer", type=layer, metavar="MxKxN", help="a made-up binary layer: rows, inputs (K), outputs"
     )
     source.add_argument("--network", type=Path, metavar="FILE", help="a network file with one layer; see --rows")
+    if texts:
+        source.add_argument("--text", metavar="TEXT", help="what NETWORK reads")
     parser.add_argument("--rows", type=rows, metavar="M", help=f"rows for --network (default: {DEFAULT_ROWS})")
     parser.add_argument(
         "--set", choices=("signed", "unsigned"), help="activation bits of --layer: -1, +1 (default) or 0, 1"

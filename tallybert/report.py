@@ -27,7 +27,7 @@ def show_verification(report: dict[str, Any]) -> None:
     out = console()
     title = f"{report['layer']} {report['set']} on {report['accelerator']}: RTL against simulator"
     out.print(facts(title, _verification_rows(report)))
-    for line in (*report["first_difference"], *_kept(report)):
+    for line in (*report["first_difference"], *kept_lines(report)):
         out.print(line, markup=False, soft_wrap=True)
 
 
@@ -54,6 +54,17 @@ def _simulation_rows(report: dict[str, Any]) -> list[Row]:
 
 
 def _verification_rows(report: dict[str, Any]) -> list[Row]:
+    return [
+        *difference_rows(report),
+        *_run_rows(report),
+        ("RTL took", duration(report["rtl_seconds"]), f"on {report['simulator']}, under cocotb"),
+        ("simulator took", duration(report["sim_seconds"]), "timing and values"),
+        ("build took", duration(report["build_seconds"]), f"for {report['simulator']}, kept for the next time"),
+    ]
+
+
+def difference_rows(report: dict[str, Any]) -> list[Row]:
+    """Return what differs between RTL and simulator, and the verdict."""
     states = ("not compared", "the accelerator has no counters")
     if report["counters"]:
         states = (_count(report["states_different"]), "counts of cycles by unit and state")
@@ -62,11 +73,8 @@ def _verification_rows(report: dict[str, Any]) -> list[Row]:
         ("cycles different", _count(report["cycles_different"]), "issue and retire of all instructions"),
         ("checksums different", _count(report["checksums_different"]), "of what each instruction wrote"),
         ("unit states different", *states),
+        ("vote registers different", _count(report["votes_different"]), "class, members, total"),
         ("verdict", "equal" if report["ok"] else "DIFFERENT", ""),
-        *_run_rows(report),
-        ("RTL took", duration(report["rtl_seconds"]), f"on {report['simulator']}, under cocotb"),
-        ("simulator took", duration(report["sim_seconds"]), "timing and values"),
-        ("build took", duration(report["build_seconds"]), f"for {report['simulator']}, kept for the next time"),
     ]
 
 
@@ -106,7 +114,8 @@ def facts(title: str, rows: list[Row]) -> Table:
     return table
 
 
-def _kept(report: dict[str, Any]) -> list[str]:
+def kept_lines(report: dict[str, Any]) -> list[str]:
+    """Return where the files of a comparison are, and how to run it again."""
     if report["kept"] is None:
         return []
     folder = Path(report["kept"])

@@ -6,18 +6,38 @@ from typing import Any
 
 from rich.table import Table
 
-from tallybert.report import Row, console, duration, facts, unit_table
+from tallybert.report import Row, console, difference_rows, duration, facts, kept_lines, unit_table
 
 
 def show_run(report: dict[str, Any]) -> None:
     """Print what the network says, what each member said, and where the cycles went."""
+    _show_answer(report)
+    out = console()
+    out.print(facts(f"{report['network']} on {report['accelerator']}", run_rows(report)))
+    out.print(unit_table(report))
+
+
+def show_comparison(report: dict[str, Any]) -> None:
+    """Print what the network says, and what differs between RTL and simulator."""
+    _show_answer(report)
+    out = console()
+    title = f"{report['network']} on {report['accelerator']}: RTL against simulator"
+    rows = [
+        *difference_rows(report),
+        ("class", "equal" if report["class_equal"] else "DIFFERENT", ""),
+        *run_rows(report),
+    ]
+    out.print(facts(title, [*rows, ("RTL took", duration(report["rtl_seconds"]), f"on {report['simulator']}")]))
+    for line in (*report["first_difference"], *kept_lines(report)):
+        out.print(line, markup=False, soft_wrap=True)
+
+
+def _show_answer(report: dict[str, Any]) -> None:
     out = console()
     answer = report["score"] if report["class"] is None else report["label"] or f"class {report['class']}"
     out.print(f"{answer}", markup=False, soft_wrap=True)
     cut = " (the rest is cut off)" if report["cut"] else ""
     out.print(member_table(report, f"{report['tokens']} word pieces{cut}"))
-    out.print(facts(f"{report['network']} on {report['accelerator']}", run_rows(report)))
-    out.print(unit_table(report))
 
 
 def member_table(report: dict[str, Any], title: str) -> Table:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from hw.arch import Accelerator
 from hw.isa import Opcode, Unit
-from tallybert.flow import ResultError, Say, states_report
+from tallybert.flow import ResultError, states_report
+from tallybert.hardware import Say, compare_with_rtl, in_folder
 from tallybert.options import CommandError
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from sim.machine import Execution
     from sim.memory import MemoryProfile
     from sim.timing import Timing
+
+
+_CLASS = 0xFFFF
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,29 @@ def report(path: Path, run: Run, memory: MemoryProfile) -> dict[str, Any]:
         "units": states_report(run.timing),
         "seconds": {name: round(seconds, 4) for name, seconds in run.seconds.items()},
     }
+
+
+def verify(
+    path: Path,
+    network: Network,
+    accelerator: Accelerator,
+    reading: Reading,
+    *,
+    memory: MemoryProfile,
+    simulator: str,
+    keep: Path | None,
+    say: Say,
+) -> dict[str, Any]:
+    """Run a text on RTL and simulator and return what it says, and how many bits and cycles differ."""
+
+    def work(folder: Path) -> dict[str, Any]:
+        run = run_sentence(network, accelerator, reading, memory, say)
+        compared = compare_with_rtl(folder, run.program, run.timing, run.execution, memory, simulator, say)
+        seen = compared["rtl_vote"]
+        same = seen is not None and seen[0] & _CLASS == run.execution.vote.leader
+        return {**report(path, run, memory), **compared, "class_equal": same}
+
+    return in_folder(keep, simulator, work)
 
 
 def _member_cycles(run: Run) -> list[int]:

@@ -53,13 +53,13 @@ class Segments(NamedTuple):
 
     address: int
     size: int
-    count: int
+    number: int
     stride: int
 
     @property
     def end(self) -> int:
         """The first address behind the last piece."""
-        return self.address + (self.count - 1) * self.stride + self.size
+        return self.address + (self.number - 1) * self.stride + self.size
 
 
 @dataclass(frozen=True)

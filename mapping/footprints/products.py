@@ -32,7 +32,7 @@ def matmul(sizes: Sizes, where: Where, spare: int) -> Footprint:
     name = "key" if where["keys"] else "weight"
     sizes.inside(where, "activation", activations)
     sizes.inside(where, name, weights)
-    return Footprint(tuple([*(("activation", box) for box in activations), *((name, box) for box in weights)]))
+    return Footprint((*[("activation", box) for box in activations], *[(name, box) for box in weights]))
 
 
 def _check_kind(sizes: Sizes, where: Where) -> None:
@@ -84,9 +84,7 @@ def binarize(sizes: Sizes, where: Where) -> Footprint:
 def _put_rows(sizes: Sizes, where: Where, name: str) -> tuple[Put, ...]:
     """Return the positions of rows in the banks of the array's rows."""
     a = sizes.accelerator
-    start, lines, low, high = span(
-        where["output_group"], where["column_groups"], sizes.line_bits[name] // a.columns
-    )
+    start, lines, low, high = span(where["output_group"], where["column_groups"], sizes.line_bits[name] // a.columns)
     _check_stride(where, row_tiles(sizes, where), lines)
     boxes = tiles(where["output_line"] + start, where["output_stride"], lines, where["rows"], a.rows)
     return _puts(name, boxes, lines, low * a.columns, high * a.columns)
@@ -94,12 +92,11 @@ def _put_rows(sizes: Sizes, where: Where, name: str) -> tuple[Put, ...]:
 
 def _puts(name: str, boxes: tuple[Box, ...], lines: int, low: int, high: int) -> tuple[Put, ...]:
     """Return boxes with the bits of their lines; boxes of several tiles in one piece are cut up again."""
-    puts = []
-    for box in boxes:
-        if box.length > lines:
-            box = box._replace(length=lines, repeats=((box.length // lines, lines), *box.repeats))
-        puts.append(Put(name, box, low, high))
-    return tuple(puts)
+    return tuple([Put(name, box if box.length == lines else _cut(box, lines), low, high) for box in boxes])
+
+
+def _cut(box: Box, lines: int) -> Box:
+    return box._replace(length=lines, repeats=((box.length // lines, lines), *box.repeats))
 
 
 def _put_transposed(sizes: Sizes, where: Where) -> tuple[Put, ...]:

@@ -175,13 +175,12 @@ def softmax(sizes: Sizes, where: Where) -> Footprint:
     if planes > 1:
         _plane_stride(where, "code_plane_stride", lines)
         repeats = ((planes, where["code_plane_stride"]),)
-    codes = Put("activation", Box(rows, where["code_line"] + start, lines, repeats), low * a.row_lanes, high * a.row_lanes)
+    box = Box(rows, where["code_line"] + start, lines, repeats)
+    codes = Put("activation", box, low * a.row_lanes, high * a.row_lanes)
     return _inside(sizes, where, reads, [codes], together=True)
 
 
-def _inside(
-    sizes: Sizes, where: Where, reads: list[Read], writes: list[Put], together: bool = False
-) -> Footprint:
+def _inside(sizes: Sizes, where: Where, reads: list[Read], writes: list[Put], together: bool = False) -> Footprint:
     for name, box in reads:
         sizes.inside(where, name, (box,))
     for put in writes:

@@ -40,7 +40,7 @@ def store(sizes: Sizes, where: Where) -> Footprint:
     boxes = tiles(where["line"], lines_of_a_row, lines_of_a_row, _row_count(where), sizes.banks["output"])
     sizes.inside(where, "output", boxes)
     memory = _segments(sizes, where)
-    apart, size = memory.count == 1 or memory.stride >= memory.size, memory.size
+    apart, size = memory.number == 1 or memory.stride >= memory.size, memory.size
     where.require(apart, "stride", f"at least the {size} bytes of a segment", where["stride"])
     return Footprint(reads=tuple([("output", box) for box in boxes]), memory=memory)
 
@@ -68,10 +68,10 @@ def _gathered(sizes: Sizes, where: Where) -> Segments:
     """Return the segment of id 0; `stride` is the pitch of the table."""
     beat = sizes.accelerator.beat_bytes
     where.at_most("stride", MAX_PITCH_BITS)
-    pitch, size = 1 << where["stride"], where["segment_beats"] * beat
+    pitch, size, address = 1 << where["stride"], where["segment_beats"] * beat, where["address"]
     where.require(size <= pitch, "segment", f"at most the {pitch} bytes of 2^stride", size)
-    where.require(where["address"] % pitch == 0, "address", f"a multiple of 2^stride ({pitch})", where["address"])
-    where.require(where["address"] % beat == 0, "address", f"a multiple of the {beat} bytes of a beat", where["address"])
-    end = where["address"] + size
+    where.require(address % pitch == 0, "address", f"a multiple of 2^stride ({pitch})", address)
+    where.require(address % beat == 0, "address", f"a multiple of the {beat} bytes of a beat", address)
+    end = address + size
     where.require(end <= ADDRESSES, "end of the first segment", f"at most {ADDRESSES:#x}", f"{end:#x}")
-    return Segments(where["address"], size, 1, pitch)
+    return Segments(address, size, 1, pitch)

@@ -9,24 +9,28 @@ class Lines:
     def __init__(self, count: int) -> None:
         self.count = count
         self._free: list[tuple[int, int, int]] = [(0, count, 0)]
+        self._found: dict[int, tuple[int, int] | None] = {}
 
-    def take(self, lines: int) -> tuple[int, int] | None:
-        """Return the first of so many lines that are free, and since when; None if there are not as many together."""
-        best: tuple[int, int, int] | None = None
-        for run in self._runs():
-            for start, since in self._places(run, lines):
-                if best is None or (since, start) < best[:2]:
-                    best = (since, start, lines)
-        if best is None:
+    def find(self, lines: int) -> tuple[int, int] | None:
+        """Return since when so many lines together are free, and the first of them; None if there are not as many."""
+        if lines not in self._found:
+            places = (place for run in self._runs() for place in self._places(run, lines))
+            self._found[lines] = min(((since, start) for start, since in places), default=None)
+        return self._found[lines]
+
+    def take(self, lines: int) -> int | None:
+        """Take the lines that have been free for longest; return the first, or None if there are not as many."""
+        found = self.find(lines)
+        if found is None:
             return None
-        since, start, _ = best
-        self._cut(start, start + lines)
-        return start, since
+        self._cut(found[1], found[1] + lines)
+        return found[1]
 
     def give(self, start: int, lines: int, now: int) -> None:
         """Take lines back."""
         self._free.append((start, start + lines, now))
         self._free.sort()
+        self._found.clear()
 
     def _runs(self) -> list[list[tuple[int, int, int]]]:
         """Return the free intervals, those that touch each other together."""
@@ -58,3 +62,4 @@ class Lines:
             if high > end:
                 kept.append((max(low, end), high, since))
         self._free = sorted(interval for interval in kept if interval[0] < interval[1])
+        self._found.clear()

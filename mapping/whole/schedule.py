@@ -17,6 +17,8 @@ from mapping.whole.context import Context
 from mapping.whole.lines import Lines
 from mapping.whole.work import Area, Block, Datum, Work
 
+_NEVER = 1 << 60
+
 LATENCY = 12
 """About how many cycles pass between the last step of a piece of work and the first that can read what it wrote."""
 
@@ -130,6 +132,10 @@ class Schedule:
         missing = [b for b in work.blocks if b not in self._resident]
         if missing:
             times.append(self._unit_free[Unit.LOAD] + sum(b.beats for b in missing))
+        for datum in work.writes:
+            if datum.area not in self._areas:
+                found = self._space(datum.area.space).find(datum.area.lines)
+                times.append(found[0] if found else _NEVER)
         return max(times)
 
     def _room(self, work: Work) -> bool:
@@ -143,7 +149,7 @@ class Schedule:
                 for other in taken:
                     self._space(other.space).give(self._areas.pop(other), other.lines, 0)
                 return False
-            self._areas[area] = found[0]
+            self._areas[area] = found
             taken.append(area)
         return True
 
@@ -199,7 +205,7 @@ class Schedule:
                 )
             self._drop(min(others, key=lambda b: self._used[b]))
             found = lines.take(block.lines)
-        line = found[0]
+        line = found
         free = max((self._freed[space].get(n, 0) for n in range(line, line + block.lines)), default=0)
         self._resident[block] = line
         self.loads.append(Load(block, line, free, len(self.items)))

@@ -15,7 +15,7 @@ from hw.program import Program
 from sim.machine import execute
 from sim.memory import MemoryProfile
 from sim.timing import simulate
-from tallybert.flow import write_program_case
+from tallybert.hardware import write_program_case
 from tests.agreement.loose_programs import LooseProgram
 from tests.agreement.points import random_accelerator, random_memory
 

@@ -13,7 +13,7 @@ from hw.gateware.verilog import generate
 from sim.machine import execute
 from sim.memory import MemoryProfile
 from sim.timing import simulate
-from tallybert.flow import write_program_case
+from tallybert.hardware import write_program_case
 from tests.agreement.chain import CHAINED, chained_program
 
 MEMORY = MemoryProfile(latency=5, write_latency=3, jitter=9, stall_rate=80, stall_max=5, seed=11)
