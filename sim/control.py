@@ -20,6 +20,7 @@ from sim.state import (
     OPCODE,
     OWNER_FETCH,
     OWNER_LOAD,
+    ROW,
     SEQUENCER,
     STORE,
     TOKEN,
@@ -27,12 +28,13 @@ from sim.state import (
     WAIT,
     State,
 )
-from sim.units import Flow, Steps, advance_transfer, start_array, start_drain, start_transfer, start_vector
+from sim.steps import Passes, Steps, start_row, start_vector
+from sim.units import Flow, advance_transfer, start_array, start_drain, start_transfer
 
 FETCHES, LOADS, STORES = 1, 2, 4
 """A burst for fetch or LOAD goes to AR, a burst of STORE to AW."""
 
-LOAD_ISSUES, ARRAY_ISSUES, DRAIN_ISSUES, STORE_ISSUES, VECTOR_ISSUES = 16, 32, 64, 128, 256
+LOAD_ISSUES, ARRAY_ISSUES, DRAIN_ISSUES, STORE_ISSUES, VECTOR_ISSUES, ROW_ISSUES = 16, 32, 64, 128, 256, 8192
 """A unit issues the head of its queue."""
 
 PUSHES, HOLDS, FENCES, HALTS = 512, 1024, 2048, 4096
@@ -42,10 +44,10 @@ _HALT = int(Opcode.HALT)
 
 
 @compiled
-def decide(s: State, port: Port, flow: Flow, steps: Steps) -> int:
+def decide(s: State, port: Port, flow: Flow, steps: Steps, passes: Passes) -> int:
     """Return what is decided in a cycle.
 
-    It notes in `rest` the state of each unit, for when it is not busy (nor, for ARRAY, DRAIN and VECTOR, waiting).
+    It notes in `rest` the state of each unit, for when it is not busy (nor, for ARRAY, DRAIN, VECTOR and ROW, waiting).
     """
     actions = _reads(s, port.ar) | _writes(s, port.aw)
     load_free = s.load.active == 0 or (actions & LOADS != 0 and s.load.final != 0)
@@ -57,8 +59,9 @@ def decide(s: State, port: Port, flow: Flow, steps: Steps) -> int:
     actions |= _issue(s, DRAIN, s.drain.active == 0 or flow.takes_last, DRAIN_ISSUES)
     actions |= _issue(s, STORE, store_free and store_room, STORE_ISSUES)
     vector_free = s.vector.active == 0 or steps.enters_last
-    settled = s.vector.statistics == 0 or s.queues[VECTOR].available >> VECTOR & 1 != 0
+    settled = s.vector.late == 0 or s.queues[VECTOR].available >> VECTOR & 1 != 0
     actions |= _issue(s, VECTOR, vector_free and settled, VECTOR_ISSUES)
+    actions |= _issue(s, ROW, s.row.active == 0 or passes.enters_last, ROW_ISSUES)
     if s.load.level != 0:
         s.rest[LOAD] = WAIT
     if s.store.level != 0 or s.write.selected != s.write.responded:
@@ -143,6 +146,8 @@ def carry_out(s: State, cycle: int, actions: int) -> None:
         start_transfer(s.config, s.store, s.table[issue_head(s, STORE, cycle)])
     if actions & VECTOR_ISSUES:
         start_vector(s.vector, s.table[issue_head(s, VECTOR, cycle)])
+    if actions & ROW_ISSUES:
+        start_row(s.row, s.table[issue_head(s, ROW, cycle)])
 
 
 @compiled

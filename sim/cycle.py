@@ -27,8 +27,9 @@ from sim.channels import (
 from sim.compiled import compiled, compiled_whole
 from sim.control import HALTS, HOLDS, carry_out, decide, retire
 from sim.queues import look_at_next
-from sim.state import ARRAY, BUSY, DRAIN, EMPTY, LOAD, SEQUENCER, STORE, UNITS, VECTOR, WAIT, State
-from sim.units import Flow, Steps, advance_array, advance_drain, advance_vector, flow_signals, step_signals
+from sim.state import ARRAY, BUSY, DRAIN, EMPTY, LOAD, ROW, SEQUENCER, STORE, UNITS, VECTOR, WAIT, State
+from sim.steps import Passes, Steps, advance_row, advance_vector, pass_signals, step_signals
+from sim.units import Flow, advance_array, advance_drain, flow_signals
 
 _PULSE_DELAY = np.int64(2)
 """Places that DRAIN's delayed pulses move before they count: with the first place, three cycles."""
@@ -48,7 +49,7 @@ def cached_run(sources: str) -> Callable[[State], int]:
 def run(s: State) -> int:
     """Run a program from cycle 0 to its HALT; return the total cycles, or -c if it is stuck for ever before cycle c."""
     for unit in range(UNITS):
-        s.states[unit, EMPTY] = 1
+        s.states[unit, EMPTY] = not _is_left_out(s, unit)
     cycle = last_event = 0
     awake = True
     while cycle - last_event <= s.config.patience:
@@ -56,20 +57,22 @@ def run(s: State) -> int:
         port = port_signals(s, cycle)
         flow = flow_signals(s.config, s.array, s.drain)
         steps = step_signals(s.vector, s.drain)
+        passes = pass_signals(s.row, s.vector, s.drain)
         pulses = _pulses(s, port)
-        stirred = _stirs(port, flow, steps) or pulses != 0
+        stirred = _stirs(port, flow, steps, passes) or pulses != 0
         awake = awake or stirred
-        actions = decide(s, port, flow, steps) if awake else 0
-        _note(s, port, flow, steps)
+        actions = decide(s, port, flow, steps, passes) if awake else 0
+        _note(s, port, flow, steps, passes)
 
         stored = _advance_port(s, cycle, port)
-        advance_vector(s.vector, steps)
+        if s.row.idle == 0:
+            advance_row(s.row, passes)
+        if s.vector.idle == 0:
+            advance_vector(s.vector, steps)
         _advance_flow(s, flow)
         if actions != 0:
             carry_out(s, cycle, actions)
         if actions & HALTS:
-            if s.config.vector_lanes == 0:
-                s.states[VECTOR, :] = 0
             return cycle + 1
         if port.r_last:
             look_at_next(s)
@@ -78,9 +81,16 @@ def run(s: State) -> int:
 
         happened = stirred or stored or actions & ~HOLDS != 0
         awake = happened or s.config.vigilant != 0
-        if happened or port.r or port.w or port.sends or flow.takes or flow.enters or steps.enters:
+        streams = port.r or port.w or port.sends or flow.takes or flow.enters or steps.enters or passes.enters
+        if happened or streams:
             last_event = cycle
     return -cycle
+
+
+@compiled
+def _is_left_out(s: State, unit: int) -> bool:
+    """Tell whether a unit is not there; such a one counts nothing."""
+    return (unit == VECTOR and s.config.vector_lanes == 0) or (unit == ROW and s.config.row_lanes == 0)
 
 
 @compiled
@@ -88,28 +98,32 @@ def _pulses(s: State, port: Port) -> int:
     """Return the retirement pulses of a cycle, a mask of units."""
     drained = s.drain.pulses >> _PULSE_DELAY & 1
     pulses: int = s.load.pulse << LOAD | s.array.pulse << ARRAY | drained << DRAIN | int(port.b_final) << STORE
-    return pulses | (s.vector.pulses & 1) << VECTOR
+    return pulses | s.vector.pulse << VECTOR | s.row.pulse << ROW
 
 
 @compiled
-def _stirs(port: Port, flow: Flow, steps: Steps) -> bool:
+def _stirs(port: Port, flow: Flow, steps: Steps, passes: Passes) -> bool:
     """Tell whether anything happens in a cycle that control looks at in it or in the next one."""
-    streams = flow.enters_last or flow.takes_last or steps.enters_last
+    streams = flow.enters_last or flow.takes_last or steps.enters_last or passes.enters_last
     return port.ar or port.aw or port.b or port.r_last or streams
 
 
 @compiled
-def _note(s: State, port: Port, flow: Flow, steps: Steps) -> None:
+def _note(s: State, port: Port, flow: Flow, steps: Steps, passes: Passes) -> None:
     """Count what each unit does in this cycle."""
     array = s.rest[ARRAY] if flow.moves else WAIT
-    vector = s.rest[VECTOR] if steps.moves else WAIT
     drain = WAIT if s.drain.active != 0 else s.rest[DRAIN]
     s.states[LOAD, BUSY if port.r_load else s.rest[LOAD]] += 1
     s.states[ARRAY, BUSY if flow.enters else array] += 1
     s.states[DRAIN, BUSY if flow.takes else drain] += 1
     s.states[STORE, BUSY if port.w else s.rest[STORE]] += 1
-    s.states[VECTOR, BUSY if steps.enters else vector] += 1
     s.states[SEQUENCER, s.rest[SEQUENCER]] += 1
+    if s.config.vector_lanes != 0:
+        vector = s.rest[VECTOR] if steps.moves else WAIT
+        s.states[VECTOR, BUSY if steps.enters else vector] += 1
+    if s.config.row_lanes != 0:
+        row = s.rest[ROW] if passes.moves and not passes.pauses else WAIT
+        s.states[ROW, BUSY if passes.enters else row] += 1
 
 
 @compiled

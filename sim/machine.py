@@ -10,11 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from hw.arch import Accelerator
-from hw.isa import Buffer, Destination, Instruction, Opcode
+from hw.isa import Buffer, Destination, Instruction, Opcode, SumsDestination
 from hw.program import Program
 from sim.checksum import checksum, fold_bits, fold_bytes, fold_fields
 from sim.errors import MachineError
 from sim.rules import check_binarize, check_sums
+from sim.softmax import Softmax
+from sim.sums import write_sums
 from sim.tiles import Tiles, compute_tiles
 from sim.transfers import beat_numbers, read_rows, require_rows, write_rows
 from sim.vector import Vector
@@ -60,7 +62,7 @@ class Machine:
         self.accelerator = a
         self.memory = memory
         line_bytes, parameter_bytes = a.line_bits // 8, a.parameter_line_bits // 8
-        there = a.vector_lanes > 0
+        there, text = a.vector_lanes > 0, a.token_lines > 0
         self.buffers = {
             "activation": np.zeros((a.rows, a.activation_lines, line_bytes), np.uint8),
             "weight": np.zeros((a.columns, a.weight_lines, line_bytes), np.uint8),
@@ -68,9 +70,14 @@ class Machine:
             "threshold": np.zeros((1, a.threshold_lines, a.threshold_line_bits // 8), np.uint8),
             "scale": np.zeros((1, a.scale_lines * there, parameter_bytes), np.uint8),
             "level": np.zeros((1, a.level_lines * there, parameter_bytes), np.uint8),
+            "table": np.zeros((1, a.table_lines * (a.row_lanes > 0), a.table_line_bits // 8), np.uint8),
+            "token": np.zeros((1, a.token_lines, a.token_line_bits // 8), np.uint8),
+            "word": np.zeros((1, a.word_lines * text, a.word_line_bits // 8), np.uint8),
+            "embedding": np.zeros((1, a.embedding_lines * text, a.embedding_line_bits // 8), np.uint8),
             "output": np.zeros((a.rows, a.output_lines, a.output_line_bits // 8), np.uint8),
         }
         self.vector = Vector(a)
+        self.row = Softmax(a)
         self.held = Tiles.zero(a)
         self.drained: Tiles | None = None
         self.drained_shape = (0, 0)
@@ -90,6 +97,8 @@ class Machine:
                 return self._sums(instruction)
             case Opcode.VECTOR:
                 return self.vector.execute(instruction, self.buffers)
+            case Opcode.SOFTMAX:
+                return self.row.execute(instruction, self.buffers)
             case Opcode.HALT if self.drained is not None:
                 raise MachineError("MATMUL with handover must be followed by its BINARIZE or SUMS, not by HALT")
         return 0
@@ -97,7 +106,7 @@ class Machine:
     # --- LOAD and STORE ------------------------------------------------------------------------------------------
 
     def _load(self, i: Instruction) -> int:
-        legal = [b.value for b in Buffer if self.accelerator.vector_lanes or b not in (Buffer.SCALE, Buffer.LEVEL)]
+        legal = [b.value for b in Buffer if self.buffers[b.name.lower()].size]
         if i.buffer not in legal:
             raise MachineError(f"buffer must be one of {', '.join(map(str, legal))}, not {i.buffer}")
         name = Buffer(i.buffer).name.lower()
@@ -159,7 +168,10 @@ class Machine:
         check_sums(self.accelerator, i)
         d = np.where(self._valid(i), self._take(i).values(), 0)
         d[:, -1, :, self.accelerator.columns - i.spare :] = 0
-        self.vector.write_sums(i, d[0])
+        if i.destination == SumsDestination.SCORE:
+            self.row.write_scores(i, d[0])
+        else:
+            write_sums("sums", self.vector.sums, i, d[0])
         sum_bits = self.accelerator.sum_bits
         return checksum(self._group_folds(d & ((1 << sum_bits) - 1), i.rows, sum_bits))
 

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from hw.arch import Accelerator
-from hw.isa import Destination, Instruction, Source
+from hw.isa import Destination, Instruction, Source, SumsDestination
 from sim.errors import MachineError
 
 MAX_CHANNELS = 4096
 MAX_EPSILON = (1 << 31) - 1
+MAX_ROWS = 1024
+"""The most rows of a run: keys of a SOFTMAX, rows of a MEAN."""
+
+SOFTMAX_PLANES = (1, 2, 4)
+
+
+def require(holds: int, what: str, constraint: str, found: int) -> None:
+    """Refuse what does not hold."""
+    if not holds:
+        raise MachineError(f"{what} must be {constraint}, not {found}")
 
 
 def check_matmul(accelerator: Accelerator, i: Instruction, reach: int) -> None:
@@ -18,11 +28,11 @@ def check_matmul(accelerator: Accelerator, i: Instruction, reach: int) -> None:
         raise MachineError(
             f"MATMUL without first or without handover must be one tile, not {row_tiles} x {i.column_groups}"
         )
-    _require(not i.pad or (i.first and not i.unsigned), "pad", "0 where unsigned is 1 or first is 0", i.pad)
-    _require(i.pad < accelerator.word_bits, "pad", f"less than the {accelerator.word_bits} bits of a word", i.pad)
+    require(not i.pad or (i.first and not i.unsigned), "pad", "0 where unsigned is 1 or first is 0", i.pad)
+    require(i.pad < accelerator.word_bits, "pad", f"less than the {accelerator.word_bits} bits of a word", i.pad)
     factor = largest_product(i)
     inputs = "inputs of a sum" if factor == 1 else f"inputs of a sum, times {factor} for the planes"
-    _require(reach <= accelerator.max_inputs, inputs, f"at most {accelerator.max_inputs}", reach)
+    require(reach <= accelerator.max_inputs, inputs, f"at most {accelerator.max_inputs}", reach)
 
 
 def largest_product(i: Instruction) -> int:
@@ -32,36 +42,36 @@ def largest_product(i: Instruction) -> int:
 
 
 def _check_planes(accelerator: Accelerator, i: Instruction) -> None:
-    _require(not i.keys or accelerator.key_lines > 0, "keys", "0 where there is no key buffer", i.keys)
-    _require(not i.plain or i.unsigned, "plain", "0 where unsigned is 0", i.plain)
+    require(not i.keys or accelerator.key_lines > 0, "keys", "0 where there is no key buffer", i.keys)
+    require(not i.plain or i.unsigned, "plain", "0 where unsigned is 0", i.plain)
     whole = i.unsigned and i.first and i.handover
     for name, single in (
         *(("activation_planes", 1), ("weight_planes", 1)),
         *(("activation_negative", 0), ("weight_negative", 0)),
     ):
         value = getattr(i, name)
-        _require(whole or value == single, name, f"{single} where unsigned, first or handover is 0", value)
+        require(whole or value == single, name, f"{single} where unsigned, first or handover is 0", value)
     for name in ("activation_negative", "weight_negative"):
         value = getattr(i, name)
-        _require(not value or accelerator.code_bits > 1, name, "0 where code_bits is 1", value)
+        require(not value or accelerator.code_bits > 1, name, "0 where code_bits is 1", value)
     for name in ("activation_planes", "weight_planes"):
         most = accelerator.code_bits
-        _require(getattr(i, name) <= most, name, f"at most the {most} code_bits of the accelerator", getattr(i, name))
-    _require(i.plain or i.weight_planes == 1, "weight_planes", "1 where plain is 0", i.weight_planes)
+        require(getattr(i, name) <= most, name, f"at most the {most} code_bits of the accelerator", getattr(i, name))
+    require(i.plain or i.weight_planes == 1, "weight_planes", "1 where plain is 0", i.weight_planes)
 
 
 def check_binarize(accelerator: Accelerator, i: Instruction) -> None:
     """Refuse a BINARIZE whose destination, or a place in it, is none."""
     legal = [place.value for place in Destination if place is not Destination.KEY or accelerator.key_lines]
-    _require(i.destination in legal, "destination", f"one of {', '.join(map(str, legal))}", i.destination)
-    _require(i.spare < accelerator.columns, "spare", f"less than the {accelerator.columns} columns", i.spare)
+    require(i.destination in legal, "destination", f"one of {', '.join(map(str, legal))}", i.destination)
+    require(i.spare < accelerator.columns, "spare", f"less than the {accelerator.columns} columns", i.spare)
     to_key = i.destination == Destination.KEY
-    _require(to_key or not i.transpose, "transpose", f"0 where destination is not {Destination.KEY:d}", i.transpose)
+    require(to_key or not i.transpose, "transpose", f"0 where destination is not {Destination.KEY:d}", i.transpose)
     if i.transpose or not to_key:
-        _require(not i.output_bank, "output_bank", "0 where no rows go to the key buffer", i.output_bank)
+        require(not i.output_bank, "output_bank", "0 where no rows go to the key buffer", i.output_bank)
         return
     together, columns = min(accelerator.rows, accelerator.columns), accelerator.columns
-    _require(
+    require(
         i.output_bank < columns and i.output_bank % together == 0,
         "output_bank",
         f"a multiple of {together} below the {columns} columns",
@@ -69,45 +79,61 @@ def check_binarize(accelerator: Accelerator, i: Instruction) -> None:
     )
 
 
-def _require(holds: int, what: str, constraint: str, found: int) -> None:
-    if not holds:
-        raise MachineError(f"{what} must be {constraint}, not {found}")
-
-
 def check_sums(accelerator: Accelerator, i: Instruction) -> None:
-    """Refuse a SUMS of several row tiles, or without a sums buffer."""
-    _require(accelerator.vector_lanes, "vector_lanes", "at least 1 for SUMS", 0)
-    _require(i.rows <= accelerator.rows, "rows", f"at most the {accelerator.rows} rows of the array", i.rows)
-    _require(i.spare < accelerator.columns, "spare", f"less than the {accelerator.columns} columns", i.spare)
+    """Refuse a SUMS of several row tiles, without the buffer that it names, or with a slot that is none."""
+    if i.destination == SumsDestination.SCORE:
+        require(accelerator.row_lanes, "row_lanes", "at least 1 for SUMS to score", 0)
+        _check_slot(accelerator, i)
+    else:
+        require(accelerator.vector_lanes, "vector_lanes", "at least 1 for SUMS", 0)
+        require(not i.slot, "slot", f"0 where destination is {SumsDestination.SUMS:d}", i.slot)
+    require(i.rows <= accelerator.rows, "rows", f"at most the {accelerator.rows} rows of the array", i.rows)
+    require(i.spare < accelerator.columns, "spare", f"less than the {accelerator.columns} columns", i.spare)
 
 
 def check_vector(accelerator: Accelerator, i: Instruction) -> None:
     """Refuse a VECTOR that breaks a rule, apart from where its lines are."""
-    _require(accelerator.vector_lanes, "vector_lanes", "at least 1 for VECTOR", 0)
-    _require(i.rows <= accelerator.rows, "rows", f"at most the {accelerator.rows} rows of the array", i.rows)
-    _require(i.channels <= MAX_CHANNELS, "channels", f"at most {MAX_CHANNELS}", i.channels)
-    _require(i.epsilon <= MAX_EPSILON, "epsilon", f"at most {MAX_EPSILON}", i.epsilon)
+    require(accelerator.vector_lanes, "vector_lanes", "at least 1 for VECTOR", 0)
+    require(i.rows <= accelerator.rows, "rows", f"at most the {accelerator.rows} rows of the array", i.rows)
+    require(i.channels <= MAX_CHANNELS, "channels", f"at most {MAX_CHANNELS}", i.channels)
+    require(i.epsilon <= MAX_EPSILON, "epsilon", f"at most {MAX_EPSILON}", i.epsilon)
     from_sums = i.source == Source.SUMS
-    _require(not (from_sums and i.normalise), "normalise", f"0 where source is {Source.SUMS:d}", i.normalise)
+    require(not (from_sums and i.normalise), "normalise", f"0 where source is {Source.SUMS:d}", i.normalise)
     for name in ("add", "keep", "statistics"):
         value = getattr(i, name)
         wide = "normalise is 1" if i.normalise else f"source is {Source.SUMS:d}" if from_sums else ""
-        _require(i.scale or not (wide and value), name, f"0 where {wide} without scale", value)
+        require(i.scale or not (wide and value), name, f"0 where {wide} without scale", value)
     _check_code_planes(accelerator, i)
     steps = i.rows * -(-i.channels // accelerator.vector_lanes)
     for name in ("source_line", "add_line"):
         line = getattr(i, name)
         if i.keep and (i.add if name == "add_line" else not from_sums):
             far = line == i.fixed_line or abs(line - i.fixed_line) >= steps
-            _require(far, name, f"fixed_line {i.fixed_line} or at least {steps} lines away from it", line)
+            require(far, name, f"fixed_line {i.fixed_line} or at least {steps} lines away from it", line)
 
 
 def _check_code_planes(accelerator: Accelerator, i: Instruction) -> None:
     most = accelerator.code_bits
-    _require(i.planes <= most, "planes", f"at most the {most} code_bits of the accelerator", i.planes)
+    require(i.planes <= most, "planes", f"at most the {most} code_bits of the accelerator", i.planes)
     if i.planes == 1:
         return
     alone = (("scale", 1), ("sets", 1), ("normalise", 0), ("add", 0), ("keep", 0), ("statistics", 0))
     for name, single in alone:
         value = getattr(i, name)
-        _require(value == single, name, f"{single} where planes is more than 1", value)
+        require(value == single, name, f"{single} where planes is more than 1", value)
+
+
+def check_softmax(accelerator: Accelerator, i: Instruction) -> None:
+    """Refuse a SOFTMAX that breaks a rule, apart from where its lines are."""
+    require(accelerator.row_lanes, "row_lanes", "at least 1 for SOFTMAX", 0)
+    require(i.rows <= accelerator.rows, "rows", f"at most the {accelerator.rows} rows of the array", i.rows)
+    require(i.keys <= MAX_ROWS, "keys", f"at most {MAX_ROWS}", i.keys)
+    require(i.planes in SOFTMAX_PLANES, "planes", f"one of {', '.join(map(str, SOFTMAX_PLANES))}", i.planes)
+    most = accelerator.code_bits
+    require(i.planes <= most, "planes", f"at most the {most} code_bits of the accelerator", i.planes)
+    _check_slot(accelerator, i)
+
+
+def _check_slot(accelerator: Accelerator, i: Instruction) -> None:
+    slots = accelerator.score_slots
+    require(i.slot < slots, "slot", f"less than the {slots} score_slots of the accelerator", i.slot)

@@ -16,8 +16,8 @@ NEVER = -1
 RING = 64
 """Bursts that a ring can hold: the largest reads_in_flight and writes_in_flight."""
 
-UNITS, STATES = 6, 5
-LOAD, ARRAY, DRAIN, STORE, VECTOR, SEQUENCER = (int(unit) for unit in Unit)
+UNITS, STATES = 7, 5
+LOAD, ARRAY, DRAIN, STORE, VECTOR, ROW, SEQUENCER = (int(unit) for unit in Unit)
 BUSY, WAIT, TOKEN, ISSUE, EMPTY = range(STATES)
 
 BURST_BEATS, BURST_OWNER, BURST_FINAL, BURST_TIME = range(4)
@@ -28,7 +28,8 @@ OWNER_FETCH, OWNER_LOAD = range(2)
 OPCODE, OP_UNIT, OP_WAIT, OP_SIGNAL, OP_A, OP_B, OP_C, OP_D, OP_COLUMNS = range(9)
 """Columns of the instruction table; A to D are the operands that matter to time, by opcode.
 
-The words of a MATMUL are those of all pairs of planes, the rows of a VECTOR all its steps.
+The words of a MATMUL are those of all pairs of planes. VECTOR's instructions have their steps, the sets of each, and by
+how many cycles their pulse is late; SOFTMAX has the steps of both passes and its levels.
 """
 
 TO_ACTIVATION = int(Destination.ACTIVATION)
@@ -40,6 +41,7 @@ _OPERANDS: dict[Opcode, tuple[str, ...]] = {
     Opcode.BINARIZE: ("rows", "column_groups", "destination"),
     Opcode.SUMS: ("rows", "column_groups"),
     Opcode.VECTOR: ("rows", "sets", "statistics"),
+    Opcode.SOFTMAX: ("rows", "keys", "planes"),
     Opcode.FENCE: (),
     Opcode.HALT: (),
 }
@@ -54,7 +56,8 @@ def _record(*names: str) -> np.dtype[np.void]:
 
 
 CONFIG = _record(
-    *("rows", "drain_rows", "vector_lanes", "last_stage", "stages", "burst_beats", "beat_bytes", "instruction_beats"),
+    *("rows", "drain_rows", "vector_lanes", "row_lanes", "last_stage", "stages"),
+    *("burst_beats", "beat_bytes", "instruction_beats"),
     *("reads_in_flight", "writes_in_flight", "fetch_depth", "queue_depth", "transfers_in_flight"),
     *("latency", "write_latency", "interval", "jitter", "stall_rate", "stall_max", "seed"),
     *("length", "patience", "vigilant"),
@@ -91,9 +94,15 @@ GROUPS = _record(
 """DRAIN: rows of the tile and of the rest, groups and column groups left, the delayed retirement pulses; whether the
 instruction writes the activation buffer, and the delayed writes to it."""
 
-SLICES = _record("active", "steps", "sets", "statistics", "pipe", "left", "pulses")
-"""VECTOR: steps left, the sets of each, whether the latest instruction makes statistics, the pipeline (four bits for
-each stage), the sets that its last stage has yet to write, and the delayed retirement pulses."""
+SLICES = _record("idle", "active", "steps", "sets", "late", "pipe", "left", "pulse", "countdown")
+"""VECTOR: whether nothing is in it, so that nobody needs to look; steps left, the sets of each, by how many cycles the
+pulse of the latest instruction is late, the pipeline (four bits for each stage), the sets that its last stage has yet
+to write, the retirement pulse, and the cycles to a late one."""
+
+PASSES = _record("idle", "active", "steps", "second", "pause", "gap", "pipe", "pulse")
+"""ROW: whether nothing is in it, as above; steps left of the pass that enters, 0 between the passes; those of the
+second pass while that has not begun; the cycles between the passes, and those of them that are left once the first pass
+is through; the pipeline (three bits for each stage) and the retirement pulse."""
 
 QUEUE = _record("pushed", "popped", "retired", "head", "needs", "available")
 """A unit's queue as counts of its instructions in program order; the index of its head, NEVER for none; and as masks
@@ -113,6 +122,7 @@ class State(NamedTuple):
     drain: Any
     store: Any
     vector: Any
+    row: Any
     queues: Any
     tokens: Any
     rest: Any
@@ -133,6 +143,8 @@ def initial_state(accelerator: Accelerator, instructions: tuple[Instruction, ...
     sequence["unit"] = NEVER
     queues = np.zeros(SEQUENCER, QUEUE)
     queues["head"] = NEVER
+    vector, row = _zero(SLICES), _zero(PASSES)
+    vector["idle"] = row["idle"] = 1
     queues["available"] = 1 << np.arange(SEQUENCER)
     table = instruction_table(accelerator, instructions)
     return State(
@@ -144,7 +156,8 @@ def initial_state(accelerator: Accelerator, instructions: tuple[Instruction, ...
         array=_zero(COMPUTE),
         drain=_zero(GROUPS),
         store=_zero(TRANSFER),
-        vector=_zero(SLICES),
+        vector=vector,
+        row=row,
         queues=queues,
         tokens=np.zeros((SEQUENCER, SEQUENCER), np.int64),
         rest=np.full(UNITS, EMPTY, np.int64),
@@ -179,11 +192,11 @@ def config_record(accelerator: Accelerator, profile: MemoryProfile, length: int)
 def _patience(accelerator: Accelerator, profile: MemoryProfile) -> int:
     """Return a bound on the cycles between two events of a run that is not stuck.
 
-    Only the memory, the delayed pulses, and VECTOR's pipeline with three sets in each stage schedule anything ahead,
-    each by at most the sum of these.
+    Only the memory, the delayed pulses, the gap between ROW's passes, and the pipelines of VECTOR, with three sets in
+    each stage, and of ROW schedule anything ahead, each by at most the sum of these.
     """
     memory = profile.latency + profile.write_latency + profile.interval + profile.jitter + profile.stall_max
-    return memory + accelerator.pipeline + 64
+    return memory + accelerator.pipeline + 128
 
 
 def instruction_table(accelerator: Accelerator, instructions: tuple[Instruction, ...]) -> np.ndarray:
@@ -194,10 +207,23 @@ def instruction_table(accelerator: Accelerator, instructions: tuple[Instruction,
         operands = [i.operands[place] for place in places]
         if i.opcode is Opcode.MATMUL:
             operands[0] *= i.activation_planes * i.weight_planes
-        elif i.opcode is Opcode.VECTOR:
-            operands[0] *= -(-i.channels // accelerator.vector_lanes) * i.planes
+        elif i.opcode in _STEPS:
+            operands = _STEPS[i.opcode](accelerator, i)
         rows.append((i.opcode.value, unit, i.wait, i.signal, *operands, *(0,) * (OP_COLUMNS - OP_A - len(operands))))
     return np.array(rows, np.int64)
+
+
+def _vector_steps(accelerator: Accelerator, i: Instruction) -> list[int]:
+    return [i.rows * -(-i.channels // accelerator.vector_lanes) * i.planes, i.sets, _STATISTICS_LATE * i.statistics]
+
+
+def _softmax_steps(accelerator: Accelerator, i: Instruction) -> list[int]:
+    slices, levels = -(-i.keys // accelerator.row_lanes), (1 << i.planes) - 1
+    return [i.rows * max(slices, levels), i.rows * slices * i.planes, levels]
+
+
+_STATISTICS_LATE = 11
+_STEPS = {Opcode.VECTOR: _vector_steps, Opcode.SOFTMAX: _softmax_steps}
 
 
 def unit_order(table: np.ndarray) -> np.ndarray:

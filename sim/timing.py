@@ -12,14 +12,28 @@ import numpy as np
 
 import hw.isa
 from hw.arch import Accelerator
-from hw.isa import Instruction, Opcode, Unit
-from sim import channels, compiled, control, cycle, memory, queues, state, units
+from hw.isa import FIELDS, Instruction, Opcode, Unit
+from sim import channels, compiled, control, cycle, memory, queues, state, steps, units
 from sim.memory import MemoryProfile
 from sim.state import NEVER
 
 _run = cycle.cached_run(
-    compiled.digest((hw.isa, channels, compiled, control, cycle, memory, queues, state, units)),
+    compiled.digest((hw.isa, channels, compiled, control, cycle, memory, queues, state, steps, units)),
 )
+
+
+_NEEDS = {
+    Opcode.VECTOR: "vector_lanes",
+    Opcode.MEAN: "vector_lanes",
+    Opcode.SOFTMAX: "row_lanes",
+    Opcode.CLASSIFY: "classes",
+    Opcode.EXIT: "classes",
+}
+"""What an accelerator must have for an instruction, so that it takes a time."""
+
+
+_ADDRESS = {opcode: [f.name for f in FIELDS[opcode]].index("address") for opcode in (Opcode.LOAD, Opcode.STORE)}
+"""Which operand the address is; what else a transfer is follows it."""
 
 
 class TimingError(ValueError):
@@ -30,8 +44,8 @@ class TimingError(ValueError):
 class Timing:
     """Issue and retire cycle of each instruction in program order, total cycles, and cycles by unit and state.
 
-    `states[unit, state]` has the units load, array, drain, store, vector, sequencer and the states busy, wait, token,
-    issue, empty; each row adds up to `cycles`, or to 0 where the unit was left out. All arrays are int64.
+    `states[unit, state]` has the units load, array, drain, store, vector, row, sequencer and the states busy, wait,
+    token, issue, empty; each row adds up to `cycles`, or to 0 where the unit was left out. All arrays are int64.
     """
 
     issue: np.ndarray
@@ -47,8 +61,10 @@ def simulate(accelerator: Accelerator, instructions: Sequence[Instruction], prof
     for index, instruction in enumerate(instructions):
         if instruction.opcode in (Opcode.LOAD, Opcode.STORE):
             _check_alignment(accelerator, index, instruction)
-        elif instruction.opcode is Opcode.VECTOR and not accelerator.vector_lanes:
-            raise TimingError(f"instruction {index} ({instruction}): vector_lanes must be at least 1 for VECTOR, not 0")
+        need = _NEEDS.get(instruction.opcode)
+        if need and not getattr(accelerator, need):
+            name = instruction.opcode.name
+            raise TimingError(f"instruction {index} ({instruction}): {need} must be at least 1 for {name}, not 0")
     registers = state.initial_state(accelerator, instructions, profile)
     cycles = int(_run(registers))
     timing = Timing(registers.issue, registers.retire, cycles, registers.states)
@@ -68,7 +84,8 @@ def _check_halt(instructions: tuple[Instruction, ...]) -> None:
 
 def _check_alignment(accelerator: Accelerator, index: int, instruction: Instruction) -> None:
     beat = accelerator.beat_bytes
-    address, _, _, segments, _, stride = instruction.operands[-6:]
+    start = _ADDRESS[instruction.opcode]
+    address, _, _, segments, _, stride = instruction.operands[start : start + 6]
     if address % beat == 0 and (segments == 1 or stride % beat == 0):
         return
     for name in ("address", "stride") if instruction.segments > 1 else ("address",):

@@ -1,4 +1,4 @@
-"""The five units with a queue in time: how each starts an instruction and how it goes on by one cycle."""
+"""LOAD, STORE, ARRAY and DRAIN in time: how each starts an instruction and how it goes on by one cycle."""
 
 from __future__ import annotations
 
@@ -148,67 +148,3 @@ def advance_drain(config: Any, drain: Any) -> bool:
         return True
     _start_tile(config, drain)
     return False
-
-
-# --- VECTOR -----------------------------------------------------------------------------------------------------------
-
-_SETS, _FINAL, _STATISTICS = np.int64(3), np.int64(4), np.int64(8)
-"""What a stage holds of its step: how many sets it writes, whether it is the last of its instruction, and of one with
-statistics."""
-
-_STAGE = np.int64(4)
-_LAST_STAGE = np.int64(5 * 4)
-_STAGES = np.int64((1 << 6 * 4) - 1)
-_WRITE_DELAY = np.int64(1)
-_PULSE, _STATISTICS_PULSE = np.int64(1), np.int64(1 << 11)
-"""Where the pulse of a step that leaves the last stage begins: it counts when it is in the first place."""
-
-
-class Steps(NamedTuple):
-    """The signals of VECTOR in a cycle: it writes a set, its pipeline moves, a step enters, the last one does."""
-
-    writes: bool
-    moves: bool
-    enters: bool
-    enters_last: bool
-
-
-@compiled
-def step_signals(vector: Any, drain: Any) -> Steps:
-    """Return the signals of VECTOR in a cycle."""
-    writes = vector.left != 0 and drain.writes >> _WRITE_DELAY & 1 == 0
-    moves = vector.left == 0 or (writes and vector.left == 1)
-    enters = moves and vector.active != 0
-    return Steps(writes, moves, enters, enters and vector.steps == 1)
-
-
-@compiled
-def start_vector(vector: Any, operands: Any) -> None:
-    """Begin with an instruction: its first step can enter in the next cycle."""
-    vector.active = 1
-    vector.steps = operands[OP_A]
-    vector.sets = operands[OP_B]
-    vector.statistics = operands[OP_C]
-
-
-@compiled
-def advance_vector(vector: Any, steps: Steps) -> None:
-    """Write a set, or move the pipeline by one stage, with a step entering if active."""
-    vector.pulses >>= 1
-    if not steps.moves:
-        vector.left -= steps.writes
-        return
-    leaving = vector.pipe >> _LAST_STAGE
-    if leaving & _FINAL:
-        vector.pulses |= _STATISTICS_PULSE if leaving & _STATISTICS else _PULSE
-    flags = 0
-    if steps.enters:
-        vector.steps -= 1
-        flags = vector.sets
-        if steps.enters_last:
-            vector.active = 0
-            flags |= _FINAL
-            if vector.statistics != 0:
-                flags |= _STATISTICS
-    vector.pipe = (vector.pipe << _STAGE | flags) & _STAGES
-    vector.left = vector.pipe >> _LAST_STAGE & _SETS

@@ -1,4 +1,4 @@
-"""SUMS and VECTOR in values: the sums buffer, the fixed buffer, and what becomes of a row on its way to codes."""
+"""VECTOR in values: the sums buffer, the fixed buffer, and what becomes of a row on its way to codes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from hw.isa import Instruction, Source
 from sim.checksum import checksum, fold_bits
 from sim.moments import Moments, round_shift, saturate
 from sim.rules import check_vector
+from sim.sums import read_sum_rows, require_sum_rows
 from sim.transfers import require_lines
-from sim.writes import put
+from sim.writes import require_code_lines, write_codes
 
 _FIXED_BITS = 16
 _THRESHOLD_BITS = 17
@@ -30,30 +31,13 @@ class Vector:
         self.fixed = np.zeros((a.fixed_lines * there, a.vector_lanes), np.int64)
         self.moments = Moments(a.rows)
 
-    # --- SUMS ----------------------------------------------------------------------------------------------------
-
-    def write_sums(self, i: Instruction, d: np.ndarray) -> None:
-        """Write the D [column group, row, column] of a tile that a SUMS takes; rows that are not valid are left out."""
-        groups, _, columns = d.shape
-        banks, lines, line_sums = self.sums.shape
-        skipped, position = divmod(i.output_group, line_sums // columns)
-        length = -(-(position + groups) * columns // line_sums)
-        require_lines("sums", i.output_line + skipped + (i.rows - 1) // banks * i.output_stride, length, lines)
-        flat = self.sums.reshape(banks, -1)
-        for n in range(groups):
-            for row in range(0, i.rows, banks):
-                part = d[n, row : min(row + banks, i.rows)]
-                start = (i.output_line + row // banks * i.output_stride) * line_sums + (i.output_group + n) * columns
-                flat[: len(part), start : start + columns] = part
-
-    # --- VECTOR --------------------------------------------------------------------------------------------------
-
     def execute(self, i: Instruction, buffers: Mapping[str, np.ndarray]) -> int:
         """Execute a VECTOR; return the checksum of the words that it wrote. Numbers are [row, slice * lane]."""
         check_vector(self.accelerator, i)
         slices = -(-i.channels // self.accelerator.vector_lanes)
         code_lines = _code_lines(i)
-        self._check_lines(i, slices, code_lines)
+        self._check_lines(i, slices)
+        require_code_lines(buffers["activation"], code_lines, i.code_group, slices, self.accelerator.vector_lanes)
         y = self._row_numbers(i, slices)
         if i.normalise:
             y = self.moments.normalise(y, i.channels)
@@ -69,15 +53,14 @@ class Vector:
         if i.statistics:
             self.moments.take(y[:, : i.channels], i.epsilon)
         codes = codes.reshape(len(codes), i.rows, slices, self.accelerator.vector_lanes)
-        self._write_codes(buffers["activation"], code_lines, i.code_group, codes)
+        write_codes(buffers["activation"], code_lines, i.code_group, codes)
         return self._checksum(kept if i.keep else np.zeros_like(kept), codes, i.planes)
 
-    def _check_lines(self, i: Instruction, slices: int, code_lines: list[int]) -> None:
+    def _check_lines(self, i: Instruction, slices: int) -> None:
         """Refuse a line outside its buffer."""
         a, count = self.accelerator, i.rows * slices
         if i.source == Source.SUMS:
-            row_lines = -(-i.channels // a.sum_line_sums)
-            require_lines("sums", i.source_line, -(-i.rows // a.drain_rows) * row_lines, a.sum_lines)
+            require_sum_rows("sums", self.sums, i.source_line, i.rows, i.channels)
         else:
             require_lines("fixed", i.source_line, count, a.fixed_lines)
         if i.scale:
@@ -88,19 +71,12 @@ class Vector:
             require_lines("fixed", i.fixed_line, count, a.fixed_lines)
         if i.sets and i.planes == 1:
             require_lines("level", i.level_line, slices, a.level_lines)
-        skipped, last = i.code_group // a.line_slices, (i.code_group + slices - 1) // a.line_slices
-        for line in code_lines:
-            require_lines("activation", line + skipped, last - skipped + 1, a.activation_lines)
 
     def _row_numbers(self, i: Instruction, slices: int) -> np.ndarray:
         """Return what the source holds."""
         if i.source == Source.FIXED:
             return self._fixed_rows(i.source_line, i.rows, slices)
-        banks, _, line_sums = self.sums.shape
-        row_lines, groups = -(-i.channels // line_sums), -(-i.rows // banks)
-        used = self.sums[:, i.source_line : i.source_line + groups * row_lines]
-        rows = used.reshape(banks, groups, -1).swapaxes(0, 1).reshape(groups * banks, -1)
-        return rows[: i.rows, : slices * self.accelerator.vector_lanes]
+        return read_sum_rows(self.sums, i.source_line, i.rows, i.channels)[:, : slices * self.accelerator.vector_lanes]
 
     def _fixed_rows(self, line: int, rows: int, slices: int) -> np.ndarray:
         """Return rows of the fixed buffer."""
@@ -129,19 +105,6 @@ class Vector:
                 polarity = entries >> 18 * s + _THRESHOLD_BITS & 1
                 codes[s] = (y >= _signed(entries, 18 * s, _THRESHOLD_BITS)) ^ (polarity != 0)
         return codes
-
-    def _write_codes(self, buffer: np.ndarray, lines: list[int], group: int, codes: np.ndarray) -> None:
-        """Write the codes [set or plane, row, slice, lane], step by step where sets or planes share lines."""
-        count, rows, slices, _ = codes.shape
-        if not count:
-            return
-        line_slices = self.accelerator.line_slices
-        ordered, length = sorted(lines), -(-(group % line_slices + slices) // line_slices)
-        apart = all(after - before >= length for before, after in zip(ordered, ordered[1:], strict=False))
-        together = slices if apart else 1
-        for q in range(0, slices, together):
-            for line, part in zip(lines, codes[:, :, q : q + together], strict=True):
-                put(buffer[:rows], line, group + q, part)
 
     def _checksum(self, y: np.ndarray, codes: np.ndarray, planes: int) -> int:
         """Return the checksum of all steps: y of each lane, then a bit of each lane for each of three sets."""

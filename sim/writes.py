@@ -1,4 +1,4 @@
-"""BINARIZE in values: the thresholds that sums are compared with, and where the bits go."""
+"""What makes bits in values: the thresholds of BINARIZE, and where its bits and those of VECTOR and SOFTMAX go."""
 
 from __future__ import annotations
 
@@ -101,3 +101,25 @@ def put(banks: np.ndarray, line: int, position: int, bits: np.ndarray) -> None:
     row[:, start:end] = bits.reshape(len(bits), -1)
     packed = np.packbits(row, axis=-1, bitorder="little")
     banks[:, first : first + lines] = packed.reshape(len(bits), lines, -1)
+
+
+def require_code_lines(buffer: np.ndarray, lines: list[int], group: int, slices: int, lanes: int) -> None:
+    """Refuse codes of so many slices, counted in units of `lanes` bits from each line, that leave the buffer."""
+    line_slices = buffer.shape[2] * 8 // lanes
+    skipped, last = group // line_slices, (group + slices - 1) // line_slices
+    for line in lines:
+        require_lines("activation", line + skipped, last - skipped + 1, buffer.shape[1])
+
+
+def write_codes(buffer: np.ndarray, lines: list[int], group: int, codes: np.ndarray) -> None:
+    """Write the codes [set or plane, row, slice, lane], step by step where sets or planes share lines."""
+    count, rows, slices, lanes = codes.shape
+    if not count:
+        return
+    line_slices = buffer.shape[2] * 8 // lanes
+    ordered, length = sorted(lines), -(-(group % line_slices + slices) // line_slices)
+    apart = all(after - before >= length for before, after in zip(ordered, ordered[1:], strict=False))
+    together = slices if apart else 1
+    for q in range(0, slices, together):
+        for line, part in zip(lines, codes[:, :, q : q + together], strict=True):
+            put(buffer[:rows], line, group + q, part)

@@ -68,6 +68,13 @@ def _fill_entries(machine: Machine, name: str, entries: list[int], line: int) ->
         buffer[line + first // lanes, : len(part)] = np.frombuffer(part, np.uint8)
 
 
+def fill_entries(machine: Machine, name: str, entries: np.ndarray, bits: int, line: int = 0) -> None:
+    """Put unsigned entries of 16 or 32 bits, one behind the other, into a buffer of one bank from a line on."""
+    packed = np.frombuffer(entries.astype(f"<u{bits // 8}").tobytes(), np.uint8)
+    buffer = machine.buffers[name][0]
+    buffer.reshape(-1)[line * buffer.shape[1] :][: len(packed)] = packed
+
+
 def fill_fixed(machine: Machine, rows: np.ndarray, line: int = 0) -> None:
     """Put rows of numbers into the fixed buffer from a line on; lanes that are not valid get 99."""
     lanes = machine.accelerator.vector_lanes

@@ -10,7 +10,7 @@ from hw.arch import Accelerator
 from hw.isa import TOKEN_UNITS, Instruction, Opcode, Source, Unit, make
 from hw.program import Program, Region
 
-LOAD, ARRAY, DRAIN, STORE, VECTOR = 1, 2, 4, 8, 16
+LOAD, ARRAY, DRAIN, STORE, VECTOR, ROW = 1, 2, 4, 8, 16, 32
 """Bits of the token masks."""
 
 _TRANSFER = {"address": 0, "line": 0, "row_beats": 1, "segments": 1, "segment_beats": 1, "stride": 0}
@@ -20,6 +20,8 @@ _BINARIZE = {"threshold_line": 0, "output_line": 0, "output_group": 0, "output_s
 _BINARIZE |= {"rows": 1, "column_groups": 1}
 _SUMS = {"output_line": 0, "output_group": 0, "output_stride": 0, "rows": 1, "column_groups": 1}
 _VECTOR = {"source": Source.FIXED, "source_line": 0, "channels": 1, "rows": 1}
+_SOFTMAX = {"score_line": 0, "code_line": 0, "keys": 1, "rows": 1, "table_line": 0, "last_entry": 0}
+_SOFTMAX |= {"multiplier": 1, "shift": 0, "level_line": 0}
 
 FENCE = make(Opcode.FENCE)
 HALT = make(Opcode.HALT)
@@ -55,6 +57,11 @@ def vector(**changes: int) -> Instruction:
     return make(Opcode.VECTOR, **(_VECTOR | changes))
 
 
+def softmax(**changes: int) -> Instruction:
+    """Return a SOFTMAX of one key in one row, with one plane and a table of one entry, or as changed."""
+    return make(Opcode.SOFTMAX, **(_SOFTMAX | changes))
+
+
 def program(accelerator: Accelerator, instructions: Sequence[Instruction], data: bytes = b"") -> Program:
     """Return a program with `data` from address 0 and the instructions behind it."""
     address = -(-len(data) // 32) * 32
@@ -86,7 +93,9 @@ class RandomProgram:
         return int(self.random.integers(1, high + 1))
 
     def _some(self) -> list[Instruction]:
-        kind = self.random.integers(0, 14 if self.accelerator.vector_lanes else 10)
+        kinds = [range(10), range(10, 14), range(14, 18)]
+        there = [True, self.accelerator.vector_lanes > 0, self.accelerator.row_lanes > 0]
+        kind = self.random.choice([k for some, is_there in zip(kinds, there, strict=True) if is_there for k in some])
         if kind < 3:
             return [load(buffer=int(self.random.integers(0, 3)), **self._transfer(), **self._tokens(Unit.LOAD))]
         if kind < 5:
@@ -99,7 +108,7 @@ class RandomProgram:
             return [FENCE]
         if kind < 10:
             return self._drained()
-        return [self._vector()]
+        return [self._vector() if kind < 14 else self._softmax()]
 
     def _drained(self) -> list[Instruction]:
         shape = {"rows": self._number(3 * self.accelerator.rows), "column_groups": self._number(3)}
@@ -116,6 +125,10 @@ class RandomProgram:
         tokens["wait"] |= VECTOR * int(self.random.integers(0, 2))
         channels, rows = self._number(4 * self.accelerator.vector_lanes), self._number(self.accelerator.rows)
         return vector(channels=channels, rows=rows, **some, **tokens)
+
+    def _softmax(self) -> Instruction:
+        shape = {"keys": self._number(5 * self.accelerator.row_lanes), "rows": self._number(self.accelerator.rows)}
+        return softmax(planes=int(self.random.choice([1, 2, 4])), **shape, **self._tokens(Unit.ROW))
 
     def _transfer(self) -> dict[str, int]:
         beat = self.accelerator.beat_bytes
@@ -156,6 +169,7 @@ def random_accelerator(random: np.random.Generator) -> Accelerator:
         pipeline=choose(*range(word_bits.bit_length())),
         drain_rows=choose(*range(1, rows + 1)),
         vector_lanes=choose(0, 1, 2, 8),
+        row_lanes=choose(0, 1, 2, 8),
         port_bits=choose(8, 32, 256),
         burst_beats=choose(1, 3, 16, 256),
         reads_in_flight=choose(1, 2, 4),

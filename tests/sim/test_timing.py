@@ -33,7 +33,8 @@ def cycles(
 
 def check_states(accelerator: Accelerator, timing: Timing) -> None:
     """Check that each unit that is there is in one state in each cycle."""
-    there = [unit is not Unit.VECTOR or accelerator.vector_lanes > 0 for unit in Unit]
+    lanes = {Unit.VECTOR: accelerator.vector_lanes, Unit.ROW: accelerator.row_lanes}
+    there = [lanes.get(unit, 1) > 0 for unit in Unit]
     assert timing.states.sum(axis=1).tolist() == [timing.cycles if is_there else 0 for is_there in there]
 
 
@@ -57,13 +58,16 @@ def test_first_instruction_is_at_the_head_after_its_last_beat(port_bits: int, la
 
 
 def test_halt_alone() -> None:
-    timing = run([HALT], vector_lanes=1)
+    timing = run([HALT], vector_lanes=1, row_lanes=1)
     assert timing.cycles == 5
-    assert timing.states.tolist() == [[0, 0, 0, 0, 5]] * 5 + [[1, 0, 0, 0, 4]]
+    assert timing.states.tolist() == [[0, 0, 0, 0, 5]] * 6 + [[1, 0, 0, 0, 4]]
 
 
 def test_a_unit_that_was_left_out_has_no_states() -> None:
-    assert run([HALT]).states.tolist() == [[0, 0, 0, 0, 5]] * 4 + [[0] * 5, [1, 0, 0, 0, 4]]
+    empty, halt = [0, 0, 0, 0, 5], [1, 0, 0, 0, 4]
+    assert run([HALT]).states.tolist() == [empty] * 4 + [[0] * 5] * 2 + [halt]
+    assert run([HALT], vector_lanes=1).states.tolist() == [empty] * 5 + [[0] * 5, halt]
+    assert run([HALT], row_lanes=1).states.tolist() == [empty] * 4 + [[0] * 5, empty, halt]
 
 
 def test_types() -> None:
@@ -93,7 +97,7 @@ def test_sequencer_holds_an_instruction_while_its_queue_is_full() -> None:
     assert timing.issue.tolist() == [5, 13, 15, 15]
     assert timing.retire.tolist() == [16, 17, 19, 20]
     # Taken in 4, 6, 14 and 20; full in 5 and 7 to 13; the HALT waits from 15 to 19.
-    assert timing.states[5].tolist() == [4, 5, 8, 0, 4]
+    assert timing.states[Unit.SEQUENCER].tolist() == [4, 5, 8, 0, 4]
 
 
 def test_fetch_goes_before_load() -> None:
@@ -120,10 +124,11 @@ def test_load_of_one_burst(beats: int, latency: int, interval: int) -> None:
 
 def test_load_states() -> None:
     # Issued in 5, in the transfer queue from 6, its beat in 8, the pulse in 9; the HALT sees inflight at 0 in 10.
-    timing = run([load(), HALT], vector_lanes=1)
+    timing = run([load(), HALT], vector_lanes=1, row_lanes=1)
     assert timing.retire.tolist() == [9, 10]
     assert timing.states.tolist() == [
         [1, 2, 0, 1, 7],
+        [0, 0, 0, 0, 11],
         [0, 0, 0, 0, 11],
         [0, 0, 0, 0, 11],
         [0, 0, 0, 0, 11],

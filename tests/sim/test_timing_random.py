@@ -40,6 +40,9 @@ def work(accelerator: Accelerator, instruction: Instruction) -> int:
             return i.words * planes * -(-i.rows // accelerator.rows) * i.column_groups
         case Opcode.VECTOR:
             return i.rows * -(-i.channels // accelerator.vector_lanes) * i.planes
+        case Opcode.SOFTMAX:
+            slices = -(-i.keys // accelerator.row_lanes)
+            return i.rows * (max(slices, 2**i.planes - 1) + slices * i.planes)
         case Opcode.BINARIZE | Opcode.SUMS:
             full, rest = divmod(i.rows, accelerator.rows)
             groups = full * -(-accelerator.rows // accelerator.drain_rows) + -(-rest // accelerator.drain_rows)

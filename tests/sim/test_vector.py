@@ -34,7 +34,7 @@ ACCELERATORS = [NARROW, BROAD, EVEN, ONE]
 CHANNELS = [1, 7, 37, 48]
 I16, I32 = (-(1 << 15), 1 << 15), (-(1 << 31), 1 << 31)
 
-SUMS, FIXED = Source
+SUMS, FIXED = Source.SUMS, Source.FIXED
 cases = pytest.mark.parametrize(("a", "channels"), [(a, c) for a in ACCELERATORS for c in CHANNELS])
 
 
