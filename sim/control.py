@@ -76,7 +76,7 @@ def _reads(s: State, ar: bool) -> int:
         return 0
     if s.sequence.next < s.config.length and s.sequence.reserved < s.config.fetch_depth:
         return FETCHES
-    return LOADS if s.load.active != 0 else 0
+    return LOADS if s.load.active != 0 and s.load.held == 0 else 0
 
 
 @compiled

@@ -59,11 +59,12 @@ def run(s: State) -> int:
         steps = step_signals(s.vector, s.drain)
         passes = pass_signals(s.row, s.vector, s.drain)
         pulses = _pulses(s, port)
-        stirred = _stirs(port, flow, steps, passes) or pulses != 0
+        stirred = _stirs(port, flow, steps, passes) or pulses != 0 or s.load.held != 0
         awake = awake or stirred
         actions = decide(s, port, flow, steps, passes) if awake else 0
         _note(s, port, flow, steps, passes)
 
+        s.load.held -= s.load.held != 0
         stored = _advance_port(s, cycle, port)
         if s.row.idle == 0:
             advance_row(s.row, passes)

@@ -14,11 +14,11 @@ from hw.isa import Buffer, Destination, Instruction, Opcode, SumsDestination
 from hw.program import Program
 from sim.checksum import checksum, fold_bits, fold_bytes, fold_fields
 from sim.errors import MachineError
-from sim.rules import check_binarize, check_sums
+from sim.rules import check_binarize, check_sums, require
 from sim.softmax import Softmax
 from sim.sums import write_sums
 from sim.tiles import Tiles, compute_tiles
-from sim.transfers import beat_numbers, read_rows, require_rows, write_rows
+from sim.transfers import beat_numbers, gathered_offsets, read_rows, require_rows, segment_offsets, write_rows
 from sim.vector import Vector
 from sim.writes import read_thresholds, write_bits
 
@@ -115,13 +115,18 @@ class Machine:
         line_beats = buffer.shape[2] // self.accelerator.beat_bytes
         if i.row_beats % line_beats:
             raise MachineError(f"row_beats must be a multiple of the {line_beats} beats of a line, not {i.row_beats}")
-        beats = self._beats()[beat_numbers(self.accelerator, i, len(self.memory))]
+        if i.gather:
+            offsets = gathered_offsets(self.accelerator, i, self.buffers["token"][0])
+        else:
+            require(not i.token, "token", "0 without gather", i.token)
+            offsets = segment_offsets(self.accelerator, i)
+        beats = self._beats()[beat_numbers(self.accelerator, i, offsets, len(self.memory))]
         write_rows(buffer, name, i, beats)
         return checksum(fold_bytes(beats))
 
     def _store(self, i: Instruction) -> int:
         require_rows(i)
-        numbers = beat_numbers(self.accelerator, i, len(self.memory))
+        numbers = beat_numbers(self.accelerator, i, segment_offsets(self.accelerator, i), len(self.memory))
         beats = read_rows(self.buffers["output"], "output", i, self.accelerator.beat_bytes)
         self._beats()[numbers] = beats
         return checksum(fold_bytes(beats))

@@ -97,6 +97,7 @@ def check_vector(accelerator: Accelerator, i: Instruction) -> None:
     require(i.rows <= accelerator.rows, "rows", f"at most the {accelerator.rows} rows of the array", i.rows)
     require(i.channels <= MAX_CHANNELS, "channels", f"at most {MAX_CHANNELS}", i.channels)
     require(i.epsilon <= MAX_EPSILON, "epsilon", f"at most {MAX_EPSILON}", i.epsilon)
+    _check_source(accelerator, i)
     from_sums = i.source == Source.SUMS
     require(not (from_sums and i.normalise), "normalise", f"0 where source is {Source.SUMS:d}", i.normalise)
     for name in ("add", "keep", "statistics"):
@@ -107,9 +108,22 @@ def check_vector(accelerator: Accelerator, i: Instruction) -> None:
     steps = i.rows * -(-i.channels // accelerator.vector_lanes)
     for name in ("source_line", "add_line"):
         line = getattr(i, name)
-        if i.keep and (i.add if name == "add_line" else not from_sums):
+        if i.keep and (i.add if name == "add_line" else i.source == Source.FIXED):
             far = line == i.fixed_line or abs(line - i.fixed_line) >= steps
             require(far, name, f"fixed_line {i.fixed_line} or at least {steps} lines away from it", line)
+
+
+def _check_source(accelerator: Accelerator, i: Instruction) -> None:
+    legal = [source.value for source in Source]
+    require(i.source in legal, "source", f"one of {', '.join(map(str, legal))}", i.source)
+    embeds = i.source == Source.EMBEDDING
+    require(embeds or not i.typed, "typed", f"0 where source is not {Source.EMBEDDING:d}", i.typed)
+    if not embeds:
+        return
+    require(accelerator.token_lines, "token_lines", f"at least 1 for source {Source.EMBEDDING:d}", 0)
+    for name, single in (("normalise", 0), ("scale", 0), ("add", 0), ("planes", 1)):
+        value = getattr(i, name)
+        require(value == single, name, f"{single} where source is {Source.EMBEDDING:d}", value)
 
 
 def _check_code_planes(accelerator: Accelerator, i: Instruction) -> None:

@@ -25,17 +25,18 @@ BURST_BEATS, BURST_OWNER, BURST_FINAL, BURST_TIME = range(4)
 
 OWNER_FETCH, OWNER_LOAD = range(2)
 
-OPCODE, OP_UNIT, OP_WAIT, OP_SIGNAL, OP_A, OP_B, OP_C, OP_D, OP_COLUMNS = range(9)
-"""Columns of the instruction table; A to D are the operands that matter to time, by opcode.
+OPCODE, OP_UNIT, OP_WAIT, OP_SIGNAL, OP_A, OP_B, OP_C, OP_D, OP_E, OP_COLUMNS = range(10)
+"""Columns of the instruction table; A to E are the operands that matter to time, by opcode.
 
-The words of a MATMUL are those of all pairs of planes. VECTOR's instructions have their steps, the sets of each, and by
-how many cycles their pulse is late; SOFTMAX has the steps of both passes and its levels.
+Segments that are gathered all count as the first one, for none crosses a boundary, whatever its id. The words of a
+MATMUL are those of all pairs of planes. VECTOR's instructions have their steps, the sets of each, and by how many
+cycles their pulse is late; SOFTMAX has the steps of both passes and its levels.
 """
 
 TO_ACTIVATION = int(Destination.ACTIVATION)
 
 _OPERANDS: dict[Opcode, tuple[str, ...]] = {
-    Opcode.LOAD: ("address", "stride", "segments", "segment_beats"),
+    Opcode.LOAD: ("address", "stride", "segments", "segment_beats", "gather"),
     Opcode.STORE: ("address", "stride", "segments", "segment_beats"),
     Opcode.MATMUL: ("words", "rows", "column_groups", "handover"),
     Opcode.BINARIZE: ("rows", "column_groups", "destination"),
@@ -81,8 +82,10 @@ SEQUENCE = _record("next", "reserved", "fetched", "taken", "inflight", "unit")
 
 TRANSFER = _record(
     *("active", "level", "pulse", "address", "stride", "left", "segments", "segment_beats", "beats", "final"),
+    *("delay", "held"),
 )
-"""Request stage of LOAD or STORE: the offered burst (`beats`, `final`), what follows it, the transfer queue's level."""
+"""Request stage of LOAD or STORE: the offered burst (`beats`, `final`), what follows it, the transfer queue's level; by
+how many cycles the first burst of each segment is offered later, and for how many the next one is still held back."""
 
 COMPUTE = _record("active", "pulse", "words", "word", "tile", "handover", "pipe", "full")
 """ARRAY: words and tiles left, the pipeline (two bits for each stage) and whether the drain register is full."""
@@ -207,6 +210,8 @@ def instruction_table(accelerator: Accelerator, instructions: tuple[Instruction,
         operands = [i.operands[place] for place in places]
         if i.opcode is Opcode.MATMUL:
             operands[0] *= i.activation_planes * i.weight_planes
+        elif i.opcode is Opcode.LOAD and i.gather:
+            operands[1] = 0
         elif i.opcode in _STEPS:
             operands = _STEPS[i.opcode](accelerator, i)
         rows.append((i.opcode.value, unit, i.wait, i.signal, *operands, *(0,) * (OP_COLUMNS - OP_A - len(operands))))

@@ -16,6 +16,7 @@ from hw.isa import FIELDS, Instruction, Opcode, Unit
 from sim import channels, compiled, control, cycle, memory, queues, state, steps, units
 from sim.memory import MemoryProfile
 from sim.state import NEVER
+from sim.transfers import gather_problem
 
 _run = cycle.cached_run(
     compiled.digest((hw.isa, channels, compiled, control, cycle, memory, queues, state, steps, units)),
@@ -83,6 +84,10 @@ def _check_halt(instructions: tuple[Instruction, ...]) -> None:
 
 
 def _check_alignment(accelerator: Accelerator, index: int, instruction: Instruction) -> None:
+    if instruction.opcode is Opcode.LOAD and instruction.gather:
+        if problem := gather_problem(accelerator, instruction):
+            raise TimingError(f"instruction {index} ({instruction}): {problem}")
+        return
     beat = accelerator.beat_bytes
     start = _ADDRESS[instruction.opcode]
     address, _, _, segments, _, stride = instruction.operands[start : start + 6]

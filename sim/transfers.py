@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from hw.arch import Accelerator
-from hw.isa import Instruction
+from hw.isa import Buffer, Instruction
 from sim.errors import MachineError
 
+MAX_GATHER_STRIDE = 12
 _ADDRESSES = 1 << 32
+_ID_BITS = 16
 
 
 def require_lines(buffer: str, first: int, count: int, lines: int) -> None:
@@ -19,13 +21,46 @@ def require_lines(buffer: str, first: int, count: int, lines: int) -> None:
         )
 
 
-def beat_numbers(accelerator: Accelerator, i: Instruction, size: int) -> np.ndarray:
-    """Return the numbers of a transfer's beats in a memory of `size` bytes, segment by segment."""
+def segment_offsets(accelerator: Accelerator, i: Instruction) -> np.ndarray:
+    """Return where the segments of a transfer begin behind its address, one stride apart."""
     beat = accelerator.beat_bytes
     for name in ("address", "stride") if i.segments > 1 else ("address",):
         if getattr(i, name) % beat:
             raise MachineError(f"{name} must be a multiple of the {beat} bytes of a beat, not {getattr(i, name)}")
-    starts = (i.address + np.arange(i.segments, dtype=np.int64) * i.stride) % _ADDRESSES
+    return np.arange(i.segments, dtype=np.int64) * i.stride
+
+
+def gathered_offsets(accelerator: Accelerator, i: Instruction, tokens: np.ndarray) -> np.ndarray:
+    """Return where the segments of a LOAD with gather begin behind its address; `tokens` are lines of ids."""
+    if problem := gather_problem(accelerator, i):
+        raise MachineError(problem)
+    per_line = accelerator.token_line_bits // _ID_BITS
+    first = i.token // per_line
+    require_lines("token", first, (i.token + i.segments - 1) // per_line - first + 1, len(tokens))
+    ids = tokens.reshape(-1).view("<u2")[i.token : i.token + i.segments]
+    return ids.astype(np.int64) << i.stride
+
+
+def gather_problem(accelerator: Accelerator, i: Instruction) -> str:
+    """Return what is wrong with a LOAD with gather, apart from its lines, or nothing."""
+    if not accelerator.token_lines:
+        return "token_lines must be at least 1 for gather, not 0"
+    if i.buffer == Buffer.TOKEN:
+        return f"buffer must not be that of the ids with gather, {Buffer.TOKEN:d}"
+    if i.stride > MAX_GATHER_STRIDE:
+        return f"stride must be at most {MAX_GATHER_STRIDE} with gather, not {i.stride}"
+    apart, size = 1 << i.stride, i.segment_beats * accelerator.beat_bytes
+    if size > apart:
+        return f"a segment must have at most the {apart} bytes that stride {i.stride} tells, not {size}"
+    if i.address % apart:
+        return f"address must be a multiple of the {apart} bytes that stride {i.stride} tells, not {i.address}"
+    return ""
+
+
+def beat_numbers(accelerator: Accelerator, i: Instruction, offsets: np.ndarray, size: int) -> np.ndarray:
+    """Return the numbers of a transfer's beats in a memory of `size` bytes, segment by segment."""
+    beat = accelerator.beat_bytes
+    starts = (i.address + offsets) % _ADDRESSES
     end = int(starts.max()) + i.segment_beats * beat
     if end > size:
         raise MachineError(f"access must lie in the image of {size} bytes, not end at {end:#x}")

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sim.compiled import compiled
-from sim.state import OP_A, OP_B, OP_C, OP_D, TO_ACTIVATION
+from sim.state import OP_A, OP_B, OP_C, OP_D, OP_E, TO_ACTIVATION
 
 _BOUNDARY = np.int64(4096)
 _ADDRESSES = np.int64(0xFFFFFFFF)
+_GATHER_DELAY = np.int64(2)
 
 
 # --- the request stage of LOAD and STORE -----------------------------------------------------------------------------
@@ -18,7 +19,10 @@ _ADDRESSES = np.int64(0xFFFFFFFF)
 
 @compiled
 def start_transfer(config: Any, unit: Any, operands: Any) -> None:
-    """Begin with an instruction: its first burst is offered from the next cycle, its entry is in the transfer queue."""
+    """Begin with an instruction: its first burst is offered from the next cycle, or later where ids are read.
+
+    Its entry is in the transfer queue from the next cycle on.
+    """
     unit.active = 1
     unit.level += 1
     unit.address = operands[OP_A]
@@ -26,6 +30,8 @@ def start_transfer(config: Any, unit: Any, operands: Any) -> None:
     unit.segments = operands[OP_C]
     unit.segment_beats = operands[OP_D]
     unit.left = unit.segment_beats
+    unit.delay = _GATHER_DELAY * operands[OP_E]
+    unit.held = unit.delay
     _split(config, unit)
 
 
@@ -47,6 +53,7 @@ def advance_transfer(config: Any, unit: Any) -> None:
     unit.left -= unit.beats
     if unit.left == 0:
         unit.segments -= 1
+        unit.held = unit.delay
         unit.left = unit.segment_beats
         unit.address = (unit.address + unit.stride) & _ADDRESSES
     _split(config, unit)

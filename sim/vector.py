@@ -9,6 +9,7 @@ import numpy as np
 from hw.arch import Accelerator
 from hw.isa import Instruction, Source
 from sim.checksum import checksum, fold_bits
+from sim.embedding import embedded_rows, require_embedding_lines
 from sim.moments import Moments, round_shift, saturate
 from sim.rules import check_vector
 from sim.sums import read_sum_rows, require_sum_rows
@@ -38,7 +39,7 @@ class Vector:
         code_lines = _code_lines(i)
         self._check_lines(i, slices)
         require_code_lines(buffers["activation"], code_lines, i.code_group, slices, self.accelerator.vector_lanes)
-        y = self._row_numbers(i, slices)
+        y = self._row_numbers(i, slices, buffers)
         if i.normalise:
             y = self.moments.normalise(y, i.channels)
         if i.scale:
@@ -61,6 +62,8 @@ class Vector:
         a, count = self.accelerator, i.rows * slices
         if i.source == Source.SUMS:
             require_sum_rows("sums", self.sums, i.source_line, i.rows, i.channels)
+        elif i.source == Source.EMBEDDING:
+            require_embedding_lines(a, i, slices)
         else:
             require_lines("fixed", i.source_line, count, a.fixed_lines)
         if i.scale:
@@ -72,8 +75,10 @@ class Vector:
         if i.sets and i.planes == 1:
             require_lines("level", i.level_line, slices, a.level_lines)
 
-    def _row_numbers(self, i: Instruction, slices: int) -> np.ndarray:
-        """Return what the source holds."""
+    def _row_numbers(self, i: Instruction, slices: int, buffers: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return what the source holds, or makes."""
+        if i.source == Source.EMBEDDING:
+            return embedded_rows(self.accelerator, buffers, i, slices)
         if i.source == Source.FIXED:
             return self._fixed_rows(i.source_line, i.rows, slices)
         return read_sum_rows(self.sums, i.source_line, i.rows, i.channels)[:, : slices * self.accelerator.vector_lanes]

@@ -27,7 +27,8 @@ class PlainVector:
     """The buffers that VECTOR works on: sums and bits as lists of lists of lists, fixed, scales and levels by line.
 
     `sums` is [bank][line][sum], `fixed` [line][lane], `scales` and `levels` [line][lane] entries of 64 bits, and `bits`
-    [bank][line][bit]. `held` has, for each row, C, S, V, R and e.
+    [bank][line][bit]. `words` are lines as integers, `embedding` [line][lane]. `held` has, for each row, C, S, V,
+    R and e.
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
@@ -37,6 +38,8 @@ class PlainVector:
         self.scales: list[list[int]] = []
         self.levels: list[list[int]] = []
         self.bits: list[list[list[int]]] = []
+        self.words: list[int] = []
+        self.embedding: list[list[int]] = []
         self.held: dict[int, tuple[int, int, int, int, int]] = {}
 
     def execute(self, i: Instruction) -> int:
@@ -63,6 +66,8 @@ class PlainVector:
             first = i.source_line + row // self.a.drain_rows * -(-i.channels // self.a.sum_line_sums)
             line = self.sums[row % self.a.drain_rows][first + q // per_line]
             v = line[q % per_line * self.a.vector_lanes + lane]
+        elif i.source == 2:
+            v = self.embedded(i, row, q, lane)
         else:
             v = self.fixed[i.source_line + row * slices + q][lane]
         if i.normalise:
@@ -77,6 +82,16 @@ class PlainVector:
         if i.add:
             v = clamped(v + self.fixed[i.add_line + row * slices + q][lane], -32768, 32767)
         return v
+
+    def embedded(self, i: Instruction, row: int, q: int, lane: int) -> int:
+        """Return what a word, a position and a token type make."""
+        slices, per_line = -(-i.channels // self.a.vector_lanes), self.a.word_line_bits // self.a.vector_lanes
+        line = i.source_line + row * (1 + -(-slices // per_line))
+        scale = self.words[line] & 0xFFFF
+        bit = self.words[line + 1 + q // per_line] >> q % per_line * self.a.vector_lanes + lane & 1
+        position = self.embedding[i.add_line + q + row * slices][lane]
+        kind = self.embedding[i.scale_line + q + (row * slices if i.typed else 0)][lane]
+        return clamped((scale if bit else -scale) + position + kind, -32768, 32767)
 
     def signed(self, planes: int) -> tuple[int, int]:
         """Return the range of 16 bits, or of signed codes of several bits."""

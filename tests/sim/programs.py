@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hw.arch import Accelerator
-from hw.isa import TOKEN_UNITS, Instruction, Opcode, Source, Unit, make
+from hw.isa import OWN_WAITS, TOKEN_UNITS, Instruction, Opcode, Source, Unit, make
 from hw.program import Program, Region
 
 LOAD, ARRAY, DRAIN, STORE, VECTOR, ROW = 1, 2, 4, 8, 16, 32
@@ -96,6 +96,8 @@ class RandomProgram:
         kinds = [range(10), range(10, 14), range(14, 18)]
         there = [True, self.accelerator.vector_lanes > 0, self.accelerator.row_lanes > 0]
         kind = self.random.choice([k for some, is_there in zip(kinds, there, strict=True) if is_there for k in some])
+        if kind == 0 and self.accelerator.token_lines:
+            return [load(buffer=7, gather=1, **self._gathered(), **self._tokens(Unit.LOAD))]
         if kind < 3:
             return [load(buffer=int(self.random.integers(0, 3)), **self._transfer(), **self._tokens(Unit.LOAD))]
         if kind < 5:
@@ -122,7 +124,6 @@ class RandomProgram:
         some = {name: int(self.random.integers(0, 2)) for name in ("source", "statistics")}
         some |= {"sets": int(self.random.integers(0, 4)), "planes": self._number(2)}
         tokens = self._tokens(Unit.VECTOR)
-        tokens["wait"] |= VECTOR * int(self.random.integers(0, 2))
         channels, rows = self._number(4 * self.accelerator.vector_lanes), self._number(self.accelerator.rows)
         return vector(channels=channels, rows=rows, **some, **tokens)
 
@@ -139,8 +140,15 @@ class RandomProgram:
             "stride": int(self.random.integers(0, 8192)) // beat * beat,
         }
 
+    def _gathered(self) -> dict[str, int]:
+        beats = self._number(min(24, 4096 // self.accelerator.beat_bytes))
+        stride = (beats * self.accelerator.beat_bytes - 1).bit_length()
+        address = int(self.random.integers(0, 8192)) >> stride << stride
+        return {"address": address, "segments": self._number(4), "segment_beats": beats, "stride": stride}
+
     def _tokens(self, unit: Unit) -> dict[str, int]:
-        return {"wait": self._wait(unit), "signal": self._signal(unit)}
+        own = 1 << unit if unit in OWN_WAITS and self.random.integers(0, 2) else 0
+        return {"wait": self._wait(unit) | own, "signal": self._signal(unit)}
 
     def _wait(self, unit: Unit) -> int:
         producers = [p for p in TOKEN_UNITS if self.given[p, unit] > 0 and self.random.integers(0, 2)]
@@ -161,14 +169,15 @@ def random_accelerator(random: np.random.Generator) -> Accelerator:
     def choose(*values: int) -> int:
         return int(random.choice(values))
 
-    rows, word_bits = choose(1, 2, 3, 5), choose(4, 16, 64)
+    rows, word_bits, vector_lanes = choose(1, 2, 3, 5), choose(4, 16, 64), choose(0, 1, 2, 8)
     return Accelerator(
         rows=rows,
         columns=choose(1, 2, 8),
         word_bits=word_bits,
         pipeline=choose(*range(word_bits.bit_length())),
         drain_rows=choose(*range(1, rows + 1)),
-        vector_lanes=choose(0, 1, 2, 8),
+        vector_lanes=vector_lanes,
+        token_lines=64 if vector_lanes else 0,
         row_lanes=choose(0, 1, 2, 8),
         port_bits=choose(8, 32, 256),
         burst_beats=choose(1, 3, 16, 256),

@@ -26,6 +26,7 @@ from tests.sim.programs import HALT, load, program, vector
 from tests.sim.test_checksum import plain_checksum
 
 COMMON = {"activation_lines": 64, "sum_lines": 64, "fixed_lines": 512, "scale_lines": 64, "level_lines": 64}
+COMMON |= {"token_lines": 64, "word_lines": 96, "embedding_lines": 320}
 NARROW = Accelerator(rows=4, columns=8, port_bits=32, drain_rows=2, vector_lanes=4, code_bits=8, **COMMON)
 BROAD = Accelerator(rows=3, columns=2, port_bits=16, drain_rows=2, vector_lanes=16, code_bits=8, **COMMON)
 EVEN = Accelerator(rows=2, columns=16, port_bits=8, vector_lanes=16, code_bits=8, **COMMON)

@@ -13,6 +13,7 @@ from tests.sim.test_machine_errors import SMALL, message
 
 LINES: dict[str, Any] = {"sum_lines": 6, "fixed_lines": 10, "scale_lines": 3, "level_lines": 4}
 LANES = SMALL.replace(vector_lanes=2, code_bits=4, **LINES)
+TEXT = LANES.replace(token_lines=4, word_lines=7, embedding_lines=9)
 NORMAL = {"source": 1, "normalise": 1}
 SUMS = {"source": Source.SUMS}
 
@@ -163,6 +164,81 @@ def test_what_is_not_read_or_written_may_lie_anywhere() -> None:
     far = {"code_line_1": 65535, "code_line_2": 65535}
     steps = [vector(code_group=65535, **unused, **far), vector(sets=1, **far)]
     execute(program(LANES, [*steps, vector(level_line=65535, **PLANES), HALT]))
+
+
+# --- source embedding, and LOAD with gather --------------------------------------------------------------------------
+
+EMBEDDING = {"source": Source.EMBEDDING}
+
+
+def test_there_may_be_no_tokens() -> None:
+    assert refused(vector(**EMBEDDING)) == "token_lines must be at least 1 for source 2, not 0"
+    assert refused(load(gather=1)) == "token_lines must be at least 1 for gather, not 0"
+    for buffer in (6, 7, 8):
+        assert refused(load(buffer=buffer)) == f"buffer must be one of 0, 1, 2, 3, 4, not {buffer}"
+    assert message(load(buffer=5), accelerator=TEXT) == "buffer must be one of 0, 1, 2, 3, 4, 6, 7, 8, not 5"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"source": 3}, "source must be one of 0, 1, 2, not 3"),
+        ({"source": 0, "typed": 1}, "typed must be 0 where source is not 2, not 1"),
+        ({"source": 1, "typed": 1}, "typed must be 0 where source is not 2, not 1"),
+        (EMBEDDING | {"normalise": 1}, "normalise must be 0 where source is 2, not 1"),
+        (EMBEDDING | {"scale": 1}, "scale must be 0 where source is 2, not 1"),
+        (EMBEDDING | {"add": 1}, "add must be 0 where source is 2, not 1"),
+        (EMBEDDING | {"planes": 2, "sets": 1}, "planes must be 1 where source is 2, not 2"),
+    ],
+)
+def test_embedding(changes: dict[str, int], expected: str) -> None:
+    assert message(vector(**changes), accelerator=TEXT) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "buffer", "lines", "found"),
+    [
+        ({"source_line": 6}, "word", 7, "6 to 7"),
+        ({"source_line": 5, "channels": 33}, "word", 7, "5 to 7"),
+        ({"source_line": 4, "rows": 2}, "word", 7, "4 to 7"),
+        ({"add_line": 9}, "embedding", 9, "9 to 9"),
+        ({"add_line": 6, "channels": 3, "rows": 2}, "embedding", 9, "6 to 9"),
+        ({"scale_line": 8, "channels": 3, "rows": 2}, "embedding", 9, "8 to 9"),
+        ({"scale_line": 6, "channels": 3, "rows": 2, "typed": 1}, "embedding", 9, "6 to 9"),
+        ({"keep": 1, "fixed_line": 10}, "fixed", 10, "10 to 10"),
+    ],
+)
+def test_lines_of_an_embedding(changes: dict[str, int], buffer: str, lines: int, found: str) -> None:
+    assert message(vector(**EMBEDDING, **changes), accelerator=TEXT) == (
+        f"access must lie in the {lines} lines of the {buffer} buffer, not in lines {found}"
+    )
+
+
+def test_last_lines_of_an_embedding_are_legal() -> None:
+    places = {"source_line": 3, "add_line": 5, "fixed_line": 5, "keep": 1, "statistics": 1, "sets": 3}
+    steps = [vector(scale_line=7, channels=3, rows=2, **places, **EMBEDDING)]
+    steps += [vector(scale_line=5, typed=1, channels=3, rows=2, **places, **EMBEDDING)]
+    execute(program(TEXT, [*steps, HALT]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"gather": 0, "token": 1}, "token must be 0 without gather, not 1"),
+        ({"stride": 13}, "stride must be at most 12 with gather, not 13"),
+        ({"stride": 1}, "a segment must have at most the 2 bytes that stride 1 tells, not 4"),
+        ({"stride": 3, "segment_beats": 3}, "a segment must have at most the 8 bytes that stride 3 tells, not 12"),
+        ({"stride": 3, "address": 4}, "address must be a multiple of the 8 bytes that stride 3 tells, not 4"),
+        ({"buffer": 6}, "buffer must not be that of the ids with gather, 6"),
+        ({"token": 8}, "access must lie in the 4 lines of the token buffer, not in lines 4 to 4"),
+        ({"token": 7, "segments": 2}, "access must lie in the 4 lines of the token buffer, not in lines 3 to 4"),
+        ({"address": 1088}, "access must lie in the image of 1056 bytes, not end at 0x444"),
+    ],
+)
+def test_gather(changes: dict[str, int], expected: str) -> None:
+    gather = load(**({"gather": 1, "stride": 2} | changes))
+    found = message(gather, accelerator=TEXT)
+    assert found == expected.replace("1056", "1088")
 
 
 # --- lines of the fixed buffer that other steps write ----------------------------------------------------------------

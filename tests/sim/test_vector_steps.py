@@ -22,6 +22,8 @@ def plain_twin(m: Machine) -> PlainVector:
     for name in ("scale", "level"):
         entries = m.buffers[name][0].view("<u8")[:, : m.accelerator.vector_lanes].tolist()
         setattr(twin, name + "s", entries)
+    twin.words = [int.from_bytes(line.tobytes(), "little") for line in m.buffers["word"][0]]
+    twin.embedding = m.buffers["embedding"][0].view("<i2")[:, : m.accelerator.vector_lanes].tolist()
     return twin
 
 
@@ -30,7 +32,7 @@ def random_machine(a: Accelerator, random: np.random.Generator) -> Machine:
     m = machine(a)
     m.vector.sums[:] = random.integers(-3000, 3000, m.vector.sums.shape)
     m.vector.fixed[:] = random.integers(*I16, m.vector.fixed.shape) >> random.integers(0, 16, m.vector.fixed.shape)
-    for name in ("activation", "scale", "level"):
+    for name in ("activation", "scale", "level", "word", "embedding"):
         m.buffers[name][:] = random.integers(0, 256, m.buffers[name].shape)
     return m
 
@@ -47,6 +49,10 @@ def random_operands(a: Accelerator, random: np.random.Generator, channels: int) 
         }
         flags |= dict.fromkeys(("add", "keep", "statistics", "normalise"), 0)
     else:
+        if random.integers(0, 3) == 0:
+            flags |= {"source": 2, "typed": int(random.integers(0, 2))} | dict.fromkeys(
+                ("scale", "add", "normalise"), 0
+            )
         flags["sets"] = int(random.integers(0, 4))
     places = {name: int(random.integers(0, 12)) for name in ("code_line", "code_line_1", "code_line_2", "code_group")}
     lines = {name: int(random.integers(0, 8)) for name in ("source_line", "scale_line", "level_line")}
