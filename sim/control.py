@@ -5,7 +5,6 @@ The decisions of a cycle are bits of one integer, so that a cycle in which nothi
 
 from __future__ import annotations
 
-from hw.isa import Opcode
 from sim.channels import Port, offer_read, offer_write
 from sim.compiled import compiled
 from sim.queues import issue_head, push, retire_oldest, shift
@@ -17,7 +16,6 @@ from sim.state import (
     ISSUE,
     LOAD,
     NEVER,
-    OPCODE,
     OWNER_FETCH,
     OWNER_LOAD,
     ROW,
@@ -38,9 +36,8 @@ LOAD_ISSUES, ARRAY_ISSUES, DRAIN_ISSUES, STORE_ISSUES, VECTOR_ISSUES, ROW_ISSUES
 """A unit issues the head of its queue."""
 
 PUSHES, HOLDS, FENCES, HALTS = 512, 1024, 2048, 4096
-"""The sequencer takes an instruction of a unit, waits with a FENCE or HALT, takes a FENCE, ends the run."""
-
-_HALT = int(Opcode.HALT)
+"""The sequencer takes an instruction of a unit, waits with a FENCE, EXIT or HALT, takes a FENCE or an EXIT that
+does not end the run, ends it."""
 
 
 @compiled
@@ -118,7 +115,7 @@ def _sequence(s: State) -> int:
     s.rest[SEQUENCER] = BUSY
     if unit != SEQUENCER:
         return PUSHES
-    return HALTS if s.table[s.sequence.taken, OPCODE] == _HALT else FENCES
+    return HALTS if s.sequence.taken == s.config.end else FENCES
 
 
 @compiled
@@ -152,7 +149,7 @@ def carry_out(s: State, cycle: int, actions: int) -> None:
 
 @compiled
 def _advance_sequencer(s: State, cycle: int, actions: int) -> None:
-    """Take the head of the instruction queue, or note when a FENCE or HALT came to it."""
+    """Take the head of the instruction queue, or note when a FENCE, EXIT or HALT came to it."""
     if actions & PUSHES:
         push(s)
         return

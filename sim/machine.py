@@ -13,8 +13,9 @@ from hw.arch import Accelerator
 from hw.isa import Buffer, Destination, Instruction, Opcode, SumsDestination
 from hw.program import Program
 from sim.checksum import checksum, fold_bits, fold_bytes, fold_fields
+from sim.classify import Classifier, Result, execute_mean
 from sim.errors import MachineError
-from sim.rules import check_binarize, check_sums, require
+from sim.rules import check_binarize, check_exit, check_sums, require
 from sim.softmax import Softmax
 from sim.sums import write_sums
 from sim.tiles import Tiles, compute_tiles
@@ -27,10 +28,16 @@ __all__ = ["Execution", "Machine", "MachineError", "execute"]
 
 @dataclass(frozen=True)
 class Execution:
-    """The memory after a program, uint8 from address 0, and the checksum of each instruction's words, uint32."""
+    """What a program leaves.
+
+    The memory, uint8 from address 0; the checksum of each instruction's words, uint32, 0 for those behind the end; the
+    index of the EXIT or HALT that ended the run; and what the registers of the vote show.
+    """
 
     memory: np.ndarray
     checksums: np.ndarray
+    end: int
+    result: Result
 
 
 def execute(program: Program) -> Execution:
@@ -41,13 +48,17 @@ def execute(program: Program) -> Execution:
             f"program must have one HALT, its last instruction, not HALT at {halts} of {len(program.instructions)}"
         )
     machine = Machine(program.accelerator, np.frombuffer(program.image, np.uint8).copy())
-    checksums = np.zeros(len(program.instructions), np.uint32)
+    checksums, end = np.zeros(len(program.instructions), np.uint32), halts[0]
     for index, instruction in enumerate(program.instructions):
         try:
             checksums[index] = machine.execute(instruction)
+            if instruction.opcode is Opcode.EXIT and machine.classifier.result.decided:
+                machine.finish(instruction)
+                end = index
+                break
         except MachineError as error:
             raise MachineError(f"instruction {index} ({instruction}): {error}") from None
-    return Execution(machine.memory, checksums)
+    return Execution(machine.memory, checksums, end, machine.classifier.result)
 
 
 class Machine:
@@ -78,6 +89,7 @@ class Machine:
         }
         self.vector = Vector(a)
         self.row = Softmax(a)
+        self.classifier = Classifier(a)
         self.held = Tiles.zero(a)
         self.drained: Tiles | None = None
         self.drained_shape = (0, 0)
@@ -99,9 +111,20 @@ class Machine:
                 return self.vector.execute(instruction, self.buffers)
             case Opcode.SOFTMAX:
                 return self.row.execute(instruction, self.buffers)
-            case Opcode.HALT if self.drained is not None:
-                raise MachineError("MATMUL with handover must be followed by its BINARIZE or SUMS, not by HALT")
+            case Opcode.MEAN:
+                return execute_mean(self.accelerator, instruction, self.vector.fixed)
+            case Opcode.CLASSIFY:
+                return self.classifier.execute(instruction, self.vector.fixed, self.buffers)
+            case Opcode.EXIT:
+                check_exit(self.accelerator)
+            case Opcode.HALT:
+                self.finish(instruction)
         return 0
+
+    def finish(self, i: Instruction) -> None:
+        """End the run with a HALT or an EXIT; nothing may be on its way to DRAIN."""
+        if self.drained is not None:
+            raise MachineError(f"MATMUL with handover must be followed by its BINARIZE or SUMS, not by {i.opcode.name}")
 
     # --- LOAD and STORE ------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hw.arch import Accelerator
-from hw.isa import Destination, Instruction, Source, SumsDestination
+from hw.isa import Destination, Instruction, Source, SumsDestination, Vote
 from sim.errors import MachineError
 
 MAX_CHANNELS = 4096
@@ -12,6 +12,8 @@ MAX_ROWS = 1024
 """The most rows of a run: keys of a SOFTMAX, rows of a MEAN."""
 
 SOFTMAX_PLANES = (1, 2, 4)
+MAX_MEAN_MULTIPLIER = (1 << 15) - 1
+MAX_MEAN_SHIFT = 24
 
 
 def require(holds: int, what: str, constraint: str, found: int) -> None:
@@ -151,3 +153,36 @@ def check_softmax(accelerator: Accelerator, i: Instruction) -> None:
 def _check_slot(accelerator: Accelerator, i: Instruction) -> None:
     slots = accelerator.score_slots
     require(i.slot < slots, "slot", f"less than the {slots} score_slots of the accelerator", i.slot)
+
+
+def check_mean(accelerator: Accelerator, i: Instruction) -> None:
+    """Refuse a MEAN that breaks a rule, apart from where its lines are."""
+    require(accelerator.vector_lanes, "vector_lanes", "at least 1 for MEAN", 0)
+    for name, most in (
+        *(("rows", MAX_ROWS), ("channels", MAX_CHANNELS)),
+        *(("multiplier", MAX_MEAN_MULTIPLIER), ("shift", MAX_MEAN_SHIFT)),
+    ):
+        value = getattr(i, name)
+        require(value <= most, name, f"at most {most}", value)
+    slices = -(-i.channels // accelerator.vector_lanes)
+    end = i.source_line + i.rows * slices
+    outside = i.fixed_line + slices <= i.source_line or i.fixed_line >= end
+    read = f"such that its {slices} lines are none of {i.source_line} to {end - 1}, which are read"
+    require(outside, "fixed_line", read, i.fixed_line)
+
+
+def check_classify(accelerator: Accelerator, i: Instruction) -> None:
+    """Refuse a CLASSIFY that breaks a rule, apart from where its lines are and from what was before it."""
+    require(accelerator.classes, "classes of the accelerator", "at least 1 for CLASSIFY", 0)
+    most = accelerator.classes
+    require(i.classes <= most, "classes", f"at most the {most} classes of the accelerator", i.classes)
+    require(i.channels <= MAX_CHANNELS, "channels", f"at most {MAX_CHANNELS}", i.channels)
+    legal = [vote.value for vote in Vote]
+    require(i.vote in legal, "vote", f"one of {', '.join(map(str, legal))}", i.vote)
+    require(i.vote != Vote.MEAN or i.classes == 1, "classes", f"1 where vote is {Vote.MEAN:d}", i.classes)
+    require(i.vote != Vote.SOFT or i.bound, "bound", f"at least 1 where vote is {Vote.SOFT:d}", i.bound)
+
+
+def check_exit(accelerator: Accelerator) -> None:
+    """Refuse an EXIT where nothing can decide."""
+    require(accelerator.classes, "classes of the accelerator", "at least 1 for EXIT", 0)

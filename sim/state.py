@@ -43,6 +43,9 @@ _OPERANDS: dict[Opcode, tuple[str, ...]] = {
     Opcode.SUMS: ("rows", "column_groups"),
     Opcode.VECTOR: ("rows", "sets", "statistics"),
     Opcode.SOFTMAX: ("rows", "keys", "planes"),
+    Opcode.MEAN: ("rows", "channels"),
+    Opcode.CLASSIFY: ("classes", "channels"),
+    Opcode.EXIT: (),
     Opcode.FENCE: (),
     Opcode.HALT: (),
 }
@@ -61,10 +64,14 @@ CONFIG = _record(
     *("burst_beats", "beat_bytes", "instruction_beats"),
     *("reads_in_flight", "writes_in_flight", "fetch_depth", "queue_depth", "transfers_in_flight"),
     *("latency", "write_latency", "interval", "jitter", "stall_rate", "stall_max", "seed"),
-    *("length", "patience", "vigilant"),
+    *("length", "end", "patience", "vigilant"),
 )
-"""Constants of a run: `last_stage` and `stages` are the shift and the mask of the array's pipeline word, `patience`
-bounds the cycles in which nothing happens, `vigilant` tells to evaluate everything in every cycle (see `sim.cycle`)."""
+"""Constants of a run.
+
+`last_stage` and `stages` are the shift and the mask of the array's pipeline word, `end` is the index of the instruction
+that ends the run, `patience` bounds the cycles in which nothing happens, `vigilant` tells to evaluate everything in
+every cycle (see `sim.cycle`).
+"""
 
 READ = _record("ar_due", "selected", "accepted", "done", "beat", "beats", "owner", "final", "beat_due", "bound")
 """AR register, owner queue and R channel: bursts selected, accepted by the memory and done; the burst on R, its next
@@ -138,8 +145,10 @@ class State(NamedTuple):
     states: Any
 
 
-def initial_state(accelerator: Accelerator, instructions: tuple[Instruction, ...], profile: MemoryProfile) -> State:
-    """Return everything as it is in cycle 0."""
+def initial_state(
+    accelerator: Accelerator, instructions: tuple[Instruction, ...], profile: MemoryProfile, end: int | None = None
+) -> State:
+    """Return everything as it is in cycle 0 of a run that the instruction `end` ends, or the last one."""
     read, write, sequence = _zero(READ), _zero(WRITE), _zero(SEQUENCE)
     read["ar_due"] = read["beat_due"] = NEVER
     write["aw_due"] = write["w_due"] = write["b_due"] = NEVER
@@ -151,7 +160,7 @@ def initial_state(accelerator: Accelerator, instructions: tuple[Instruction, ...
     queues["available"] = 1 << np.arange(SEQUENCER)
     table = instruction_table(accelerator, instructions)
     return State(
-        config=config_record(accelerator, profile, len(instructions)),
+        config=config_record(accelerator, profile, len(instructions), end),
         read=read,
         write=write,
         sequence=sequence,
@@ -178,8 +187,8 @@ def _zero(dtype: np.dtype[np.void]) -> Any:
     return np.zeros(1, dtype)[0]
 
 
-def config_record(accelerator: Accelerator, profile: MemoryProfile, length: int) -> Any:
-    """Return the constants of a run of `length` instructions."""
+def config_record(accelerator: Accelerator, profile: MemoryProfile, length: int, end: int | None = None) -> Any:
+    """Return the constants of a run of `length` instructions that the instruction `end` ends, or the last one."""
     config = _zero(CONFIG)
     for name in CONFIG.names or ():
         for source in (accelerator, profile):
@@ -188,6 +197,7 @@ def config_record(accelerator: Accelerator, profile: MemoryProfile, length: int)
     config["last_stage"] = 2 * accelerator.pipeline
     config["stages"] = (1 << 2 * (accelerator.pipeline + 1)) - 1
     config["length"] = length
+    config["end"] = length - 1 if end is None else end
     config["patience"] = _patience(accelerator, profile)
     return config
 
@@ -199,7 +209,7 @@ def _patience(accelerator: Accelerator, profile: MemoryProfile) -> int:
     each stage, and of ROW schedule anything ahead, each by at most the sum of these.
     """
     memory = profile.latency + profile.write_latency + profile.interval + profile.jitter + profile.stall_max
-    return memory + accelerator.pipeline + 128
+    return memory + accelerator.pipeline + 2 * accelerator.classes + 128
 
 
 def instruction_table(accelerator: Accelerator, instructions: tuple[Instruction, ...]) -> np.ndarray:
@@ -227,8 +237,23 @@ def _softmax_steps(accelerator: Accelerator, i: Instruction) -> list[int]:
     return [i.rows * max(slices, levels), i.rows * slices * i.planes, levels]
 
 
+def _mean_steps(accelerator: Accelerator, i: Instruction) -> list[int]:
+    return [i.rows * -(-i.channels // accelerator.vector_lanes), 0, 0]
+
+
+def _classify_steps(accelerator: Accelerator, i: Instruction) -> list[int]:
+    slices = -(-i.channels // accelerator.vector_lanes)
+    return [i.classes * (slices + 1), 0, _CLASSIFY_LATE + 2 * i.classes]
+
+
 _STATISTICS_LATE = 11
-_STEPS = {Opcode.VECTOR: _vector_steps, Opcode.SOFTMAX: _softmax_steps}
+_CLASSIFY_LATE = 15
+_STEPS = {
+    Opcode.VECTOR: _vector_steps,
+    Opcode.SOFTMAX: _softmax_steps,
+    Opcode.MEAN: _mean_steps,
+    Opcode.CLASSIFY: _classify_steps,
+}
 
 
 def unit_order(table: np.ndarray) -> np.ndarray:

@@ -45,6 +45,8 @@ class TimingError(ValueError):
 class Timing:
     """Issue and retire cycle of each instruction in program order, total cycles, and cycles by unit and state.
 
+    What stands behind the end of the run has NEVER, -1, for both.
+
     `states[unit, state]` has the units load, array, drain, store, vector, row, sequencer and the states busy, wait,
     token, issue, empty; each row adds up to `cycles`, or to 0 where the unit was left out. All arrays are int64.
     """
@@ -55,10 +57,17 @@ class Timing:
     states: np.ndarray
 
 
-def simulate(accelerator: Accelerator, instructions: Sequence[Instruction], profile: MemoryProfile) -> Timing:
-    """Run the instructions on the accelerator with the memory of the profile."""
+def simulate(
+    accelerator: Accelerator, instructions: Sequence[Instruction], profile: MemoryProfile, end: int | None = None
+) -> Timing:
+    """Run the instructions on the accelerator with the memory of the profile.
+
+    `end` is the index of the EXIT that ends the run, as `sim.machine.execute` finds it, or None for the HALT.
+    """
     instructions = tuple(instructions)
     _check_halt(instructions)
+    end = len(instructions) - 1 if end is None else end
+    _check_end(instructions, end)
     for index, instruction in enumerate(instructions):
         if instruction.opcode in (Opcode.LOAD, Opcode.STORE):
             _check_alignment(accelerator, index, instruction)
@@ -66,12 +75,12 @@ def simulate(accelerator: Accelerator, instructions: Sequence[Instruction], prof
         if need and not getattr(accelerator, need):
             name = instruction.opcode.name
             raise TimingError(f"instruction {index} ({instruction}): {need} must be at least 1 for {name}, not 0")
-    registers = state.initial_state(accelerator, instructions, profile)
+    registers = state.initial_state(accelerator, instructions, profile, end)
     cycles = int(_run(registers))
     timing = Timing(registers.issue, registers.retire, cycles, registers.states)
     if cycles < 0:
-        held = "; ".join(_held(instructions, timing))
-        raise TimingError(f"program must run to its HALT, not stop for ever before cycle {-cycles}: {held}")
+        held, last = "; ".join(_held(instructions[: end + 1], timing)), instructions[end].opcode.name
+        raise TimingError(f"program must run to its {last}, not stop for ever before cycle {-cycles}: {held}")
     return timing
 
 
@@ -81,6 +90,12 @@ def _check_halt(instructions: tuple[Instruction, ...]) -> None:
         raise TimingError(
             f"program must have one HALT, its last instruction, not HALT at {halts} of {len(instructions)}"
         )
+
+
+def _check_end(instructions: tuple[Instruction, ...], end: int) -> None:
+    legal = [index for index, i in enumerate(instructions) if i.opcode in (Opcode.EXIT, Opcode.HALT)]
+    if end not in legal:
+        raise TimingError(f"end must be the index of an EXIT or of the HALT, one of {legal}, not {end}")
 
 
 def _check_alignment(accelerator: Accelerator, index: int, instruction: Instruction) -> None:
@@ -105,7 +120,7 @@ def _check_alignment(accelerator: Accelerator, index: int, instruction: Instruct
 def _held(instructions: tuple[Instruction, ...], timing: Timing) -> Iterator[str]:
     """Yield, for each unit, what its first instruction that has not retired does not do."""
     seen: set[Unit] = set()
-    for index in np.flatnonzero(timing.retire == NEVER):
+    for index in np.flatnonzero(timing.retire[: len(instructions)] == NEVER):
         instruction = instructions[index]
         if instruction.unit not in seen:
             seen.add(instruction.unit)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hw.arch import Accelerator
-from hw.isa import OWN_WAITS, TOKEN_UNITS, Instruction, Opcode, Source, Unit, make
+from hw.isa import OWN_WAITS, TOKEN_UNITS, Instruction, Opcode, Source, Unit, Vote, make
 from hw.program import Program, Region
 
 LOAD, ARRAY, DRAIN, STORE, VECTOR, ROW = 1, 2, 4, 8, 16, 32
@@ -22,9 +22,13 @@ _SUMS = {"output_line": 0, "output_group": 0, "output_stride": 0, "rows": 1, "co
 _VECTOR = {"source": Source.FIXED, "source_line": 0, "channels": 1, "rows": 1}
 _SOFTMAX = {"score_line": 0, "code_line": 0, "keys": 1, "rows": 1, "table_line": 0, "last_entry": 0}
 _SOFTMAX |= {"multiplier": 1, "shift": 0, "level_line": 0}
+_MEAN = {"source_line": 0, "fixed_line": 1, "multiplier": 1 << 14, "channels": 1, "shift": 14, "rows": 1}
+_CLASSIFY = {"source_line": 0, "scale_line": 0, "output_line": 0, "classes": 1, "shift": 0, "channels": 1}
+_CLASSIFY |= {"vote_shift": 0, "vote": Vote.SOFT, "first": 1, "multiplier": 1, "bound": 1 << 30}
 
 FENCE = make(Opcode.FENCE)
 HALT = make(Opcode.HALT)
+EXIT = make(Opcode.EXIT)
 
 
 def load(**changes: int) -> Instruction:
@@ -60,6 +64,16 @@ def vector(**changes: int) -> Instruction:
 def softmax(**changes: int) -> Instruction:
     """Return a SOFTMAX of one key in one row, with one plane and a table of one entry, or as changed."""
     return make(Opcode.SOFTMAX, **(_SOFTMAX | changes))
+
+
+def mean(**changes: int) -> Instruction:
+    """Return a MEAN of one channel of one row, from line 0 of the fixed buffer to line 1, or as changed."""
+    return make(Opcode.MEAN, **(_MEAN | changes))
+
+
+def classify(**changes: int) -> Instruction:
+    """Return the first CLASSIFY of one channel and one class, with a soft vote, or as changed."""
+    return make(Opcode.CLASSIFY, **(_CLASSIFY | changes))
 
 
 def program(accelerator: Accelerator, instructions: Sequence[Instruction], data: bytes = b"") -> Program:
@@ -107,7 +121,7 @@ class RandomProgram:
             rows = self.accelerator.rows
             return [matmul(words=self._number(5), rows=rows, **planes, **self._tokens(Unit.ARRAY))]
         if kind == 6:
-            return [FENCE]
+            return [EXIT if self.accelerator.classes and self.random.integers(0, 2) else FENCE]
         if kind < 10:
             return self._drained()
         return [self._vector() if kind < 14 else self._softmax()]
@@ -121,11 +135,16 @@ class RandomProgram:
         return [first, sums(**last) if destination > 1 else binarize(destination=destination, **last)]
 
     def _vector(self) -> Instruction:
+        kind = self.random.integers(0, 6)
+        channels, rows = self._number(4 * self.accelerator.vector_lanes), self._number(self.accelerator.rows)
+        if kind == 0:
+            return mean(channels=channels, rows=self._number(9), **self._tokens(Unit.VECTOR))
+        if kind == 1 and self.accelerator.classes:
+            classes = self._number(self.accelerator.classes)
+            return classify(channels=channels, classes=classes, **self._tokens(Unit.VECTOR))
         some = {name: int(self.random.integers(0, 2)) for name in ("source", "statistics")}
         some |= {"sets": int(self.random.integers(0, 4)), "planes": self._number(2)}
-        tokens = self._tokens(Unit.VECTOR)
-        channels, rows = self._number(4 * self.accelerator.vector_lanes), self._number(self.accelerator.rows)
-        return vector(channels=channels, rows=rows, **some, **tokens)
+        return vector(channels=channels, rows=rows, **some, **self._tokens(Unit.VECTOR))
 
     def _softmax(self) -> Instruction:
         shape = {"keys": self._number(5 * self.accelerator.row_lanes), "rows": self._number(self.accelerator.rows)}
@@ -178,6 +197,7 @@ def random_accelerator(random: np.random.Generator) -> Accelerator:
         drain_rows=choose(*range(1, rows + 1)),
         vector_lanes=vector_lanes,
         token_lines=64 if vector_lanes else 0,
+        classes=choose(1, 3, 40) if vector_lanes else 0,
         row_lanes=choose(0, 1, 2, 8),
         port_bits=choose(8, 32, 256),
         burst_beats=choose(1, 3, 16, 256),

@@ -40,6 +40,10 @@ def work(accelerator: Accelerator, instruction: Instruction) -> int:
             return i.words * planes * -(-i.rows // accelerator.rows) * i.column_groups
         case Opcode.VECTOR:
             return i.rows * -(-i.channels // accelerator.vector_lanes) * i.planes
+        case Opcode.MEAN:
+            return i.rows * -(-i.channels // accelerator.vector_lanes)
+        case Opcode.CLASSIFY:
+            return i.classes * (1 + -(-i.channels // accelerator.vector_lanes))
         case Opcode.SOFTMAX:
             slices = -(-i.keys // accelerator.row_lanes)
             return i.rows * (max(slices, 2**i.planes - 1) + slices * i.planes)
@@ -78,6 +82,20 @@ def test_sleeping_changes_nothing(seed: int, profile: MemoryProfile) -> None:
     assert registers.issue.tolist() == result.issue.tolist()
     assert registers.retire.tolist() == result.retire.tolist()
     assert registers.states.tolist() == result.states.tolist()
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("seed", range(15))
+def test_a_taken_exit_changes_nothing_before_it(seed: int, profile: MemoryProfile) -> None:
+    accelerator, instructions = random_case(seed)
+    whole = simulate(accelerator, instructions, profile)
+    for end in (index for index, i in enumerate(instructions) if i.opcode is Opcode.EXIT):
+        part = simulate(accelerator, instructions, profile, end)
+        check_states(accelerator, part)
+        assert part.cycles == whole.retire[end] + 1
+        for found, expected in ((part.issue, whole.issue), (part.retire, whole.retire)):
+            assert found[: end + 1].tolist() == expected[: end + 1].tolist()
+            assert (found[end + 1 :] == state.NEVER).all()
 
 
 def test_runs_do_not_depend_on_each_other() -> None:
