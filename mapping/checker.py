@@ -80,7 +80,7 @@ def _check_fields(where: Where) -> None:
     waits = others | 1 << instruction.unit if instruction.unit in OWN_WAITS else others
     if not (instruction.wait & ~waits or instruction.signal & ~others):
         ranges = zip(instruction.operands, _RANGES[instruction.opcode], strict=True)
-        if all([low <= value <= high for value, (low, high) in ranges]):
+        if all(low <= value <= high for value, (low, high) in ranges):
             return
     try:
         legal = decode(where.instruction.encode()) == where.instruction
