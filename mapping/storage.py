@@ -31,9 +31,11 @@ _APART = {
 class _Space:
     """The latest instruction that wrote each cell, and of each unit the latest that wrote and that read it."""
 
-    def __init__(self, name: str, banks: int, cells: int, parts: int = 1) -> None:
+    def __init__(self, name: str, banks: int, cells: int, parts: int = 1, place: tuple[int, int] | None = None) -> None:
+        """Make a space whose lines have `parts` cells; memory has the `place` of its first cell, and a cell's bytes."""
         self.name = name
-        self.parts = parts
+        self._parts = parts
+        self._place = place
         self._shape = (banks, cells)
         self.latest = self.numbers(_NEVER)
         self.written: dict[Unit, np.ndarray] = {}
@@ -51,9 +53,10 @@ class _Space:
 
     def text(self, box: Box) -> str:
         """Name the lines of some cells."""
-        if self.name.startswith("region "):
-            return self.name
-        first, last = box.start // self.parts, (box.stop - 1) // self.parts
+        if self._place is not None:
+            address, size = self._place
+            return f"region {self.name} at {address + box.start * size:#x}"
+        first, last = box.start // self._parts, (box.stop - 1) // self._parts
         return f"{self.name} line {first}" if first == last else f"{self.name} lines {first}-{last}"
 
 
@@ -70,7 +73,7 @@ class Storage:
             for name, lines in sizes.lines.items()
         }
         self._memory = {
-            region.name: _Space(f"region {region.name}", 1, region.size // self._beat)
+            region.name: _Space(region.name, 1, region.size // self._beat, place=(region.address, self._beat))
             for region in self._regions
             if region.access == "write"
         }
