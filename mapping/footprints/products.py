@@ -135,7 +135,9 @@ def sums(sizes: Sizes, where: Where) -> Footprint:
     """Return what a SUMS touches."""
     a, destination = sizes.accelerator, SumsDestination(where["destination"])
     name = destination.name.lower()
-    where.require(sizes.lines[name], "destination", f"other than {name} where there is no {name} buffer", destination)
+    where.require(
+        sizes.lines[name], "destination", f"other than {name} where there is no {name} buffer", int(destination)
+    )
     where.at_most("rows", a.rows, "the array's ")
     _check_spare(sizes, where)
     parts = sizes.parts[name]

@@ -32,7 +32,7 @@ def vector(sizes: Sizes, where: Where) -> Footprint:
         source is not Source.EMBEDDING or sizes.lines["embedding"],
         "source",
         "sums (0) or fixed (1) where there is no token buffer",
-        source,
+        int(source),
     )
     _check_steps(where, source)
     _check_planes(sizes, where)
