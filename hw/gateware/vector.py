@@ -17,6 +17,7 @@ from hw.gateware.delayed import delayed
 from hw.gateware.interfaces import Issue, LineRead, LineWrite, SliceWrite, Words, instruction_layout
 from hw.gateware.popcount import fold32
 from hw.gateware.row_table import RowTable
+from hw.gateware.stages import Stages as _Stages
 from hw.gateware.vector_codes import CodeWriter
 from hw.gateware.vector_lane import FIXED_BITS
 from hw.gateware.vector_steps import SETS, VectorCounter
@@ -26,22 +27,6 @@ LANE_MODULE = "tallybert_vector_lane"
 
 #: The stages of the pipeline: those of a lane, and the one in which results are written.
 STAGES = vector_lane.LATENCY + 1
-
-
-class _Stages:
-    """The fields of a step in each stage of the pipeline: a register for each stage up to the last one asked for."""
-
-    def __init__(self, m: Module, step: data.View, advance: Signal) -> None:
-        self._m, self._step, self._advance = m, step, advance
-        self._held: dict[str, list[Value]] = {}
-
-    def at(self, stage: int, field: str) -> Value:
-        """Return a field of the step in a stage; in stage 0 stands the step that is about to enter."""
-        held = self._held.setdefault(field, [self._step[field]])
-        while len(held) <= stage:
-            name, reset_less = f"{field}{len(held)}", field != "valid"
-            held.append(delayed(self._m, held[-1], name, enable=self._advance, reset_less=reset_less))
-        return held[stage]
 
 
 class VectorUnit(wiring.Component):
