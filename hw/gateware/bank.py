@@ -59,7 +59,7 @@ class BankSize(NamedTuple):
 def bank_sizes(accelerator: Accelerator) -> dict[str, BankSize]:
     """Return the size of a bank of each buffer. What two writers write, they write in pieces of the narrower one."""
     a = accelerator
-    activation_pieces = [a.port_bits, a.columns, *([a.vector_lanes] if a.vector_lanes else [])]
+    activation_pieces = [a.port_bits, a.columns, *(lanes for lanes in (a.vector_lanes, a.row_lanes) if lanes)]
     sizes = {
         "activation": BankSize(a.activation_lines, a.line_bits, min(activation_pieces)),
         "weight": BankSize(a.weight_lines, a.line_bits, a.port_bits),
@@ -73,6 +73,9 @@ def bank_sizes(accelerator: Accelerator) -> dict[str, BankSize]:
         sizes["fixed"] = BankSize(a.fixed_lines, a.vector_lanes * 16, a.vector_lanes * 16)
         sizes["scale"] = BankSize(a.scale_lines, a.parameter_line_bits, a.port_bits)
         sizes["level"] = BankSize(a.level_lines, a.parameter_line_bits, a.port_bits)
+    if a.row_lanes:
+        sizes["score"] = BankSize(a.score_lines, a.score_line_sums * a.sum_bits, a.columns * a.sum_bits)
+        sizes["table"] = BankSize(a.table_lines, a.table_line_bits, a.port_bits)
     return sizes
 
 

@@ -57,7 +57,8 @@ class LoadBuffer(wiring.Component):
 
 
 class ActivationBuffer(wiring.Component):
-    """Banks of lines with three writers: beats of the memory, drained groups and slices. The first of them wins.
+    """Banks of lines with up to four writers: beats of the memory, drained groups, slices of the vector unit and those
+    of the row unit. The first of them wins.
 
     What is written at `position` clears the higher positions of its line. Written in cycle t, readable from t+1; a line
     read in t is on `data` from t+1.
@@ -70,46 +71,64 @@ class ActivationBuffer(wiring.Component):
                 "write": In(BeatWrite(a.port_bits)),
                 "groups": In(GroupWrite(a, a.rows)),
                 **({"slices": In(SliceWrite(a))} if a.vector_lanes else {}),
+                **({"row_slices": In(SliceWrite(a, a.row_lanes))} if a.row_lanes else {}),
                 "read": In(LineRead(a.rows, a.line_bits)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        a, write, groups = self._accelerator, self.write, self.groups
+        a, write = self._accelerator, self.write
         lane_bits = bank_sizes(a)["activation"].lane_bits
         lanes = a.line_bits // lane_bits
-        beat_lanes, group_line, line = Signal(lanes), Signal(16), Signal(16)
+        beat_lanes, line = Signal(lanes), Signal(16)
         chosen = [write.lane == beat for beat in range(a.line_beats)] if a.line_beats > 1 else [Const(1, 1)]
+        beat = write.data.replicate(a.line_beats)
+        bits_line, masks, bits = self._bits(m, lanes)
         m.d.comb += [
             beat_lanes.eq(Cat(beat.replicate(a.port_bits // lane_bits) for beat in chosen)),
-            group_line.eq(groups.line),
-            line.eq(Mux(write.enable, write.line, group_line)),
+            line.eq(Mux(write.enable, write.line, bits_line)),
         ]
-        group_lanes = _from(m, groups.position, a.line_groups, lanes)
-        beat = write.data.replicate(a.line_beats)
-        if a.vector_lanes:
-            drained, slices = Signal(), self.slices
-            slice_lanes = _from(m, slices.position, a.line_slices, lanes)
-            slice_data = _spread(slices.data, slices.position, a.line_slices)
-            m.d.comb += [drained.eq(groups.banks.any()), group_line.eq(Mux(drained, groups.line, slices.line))]
         for bank in range(a.rows):
-            bits: Value = _spread(groups.data[bank % a.drain_rows], groups.position, a.line_groups)
-            mask: Value = Mux(groups.banks[bank], group_lanes, 0)
-            if a.vector_lanes:
-                bits = Mux(drained, bits, slice_data)
-                mask = Mux(drained, mask, Mux(slices.banks[bank], slice_lanes, 0))
             m.submodules[f"bank{bank}"] = use_bank(
                 "activation",
                 a.activation_lines,
                 self.read.data[bank],
-                write_lanes=Mux(write.enable, Mux(write.bank == bank, beat_lanes, 0), mask),
+                write_lanes=Mux(write.enable, Mux(write.bank == bank, beat_lanes, 0), masks[bank]),
                 write_line=line,
-                write_data=Mux(write.enable, beat, bits),
+                write_data=Mux(write.enable, beat, bits[bank]),
                 read_enable=self.read.enable,
                 read_line=self.read.line,
             )
         return m
+
+    def _bits(self, m: Module, lanes: int) -> tuple[Value, list[Value], list[Value]]:
+        """Return the line that groups or slices are written to and, for each bank, the lanes of it and their bits."""
+        a, groups = self._accelerator, self.groups
+        line: Value = groups.line
+        of_groups = _from(m, groups.position, a.line_groups, lanes)
+        masks: list[Value] = [Mux(groups.banks[bank], of_groups, 0) for bank in range(a.rows)]
+        in_line = [_spread(row, groups.position, a.line_groups) for row in groups.data]
+        bits: list[Value] = [in_line[bank % a.drain_rows] for bank in range(a.rows)]
+        earlier = groups.banks.any()
+        for name, in_a_line in self._slices():
+            slices, taken, chosen, spread = getattr(self, name), Signal(), Signal(16), Signal(a.line_bits)
+            mask = _from(m, slices.position, in_a_line, lanes)
+            m.d.comb += [
+                taken.eq(earlier),
+                chosen.eq(Mux(taken, line, slices.line)),
+                spread.eq(_spread(slices.data, slices.position, in_a_line)),
+            ]
+            masks = [Mux(taken, masks[bank], Mux(slices.banks[bank], mask, 0)) for bank in range(a.rows)]
+            bits = [Mux(taken, bits[bank], spread) for bank in range(a.rows)]
+            line, earlier = chosen, taken | slices.banks.any()
+        return line, masks, bits
+
+    def _slices(self) -> list[tuple[str, int]]:
+        """Return the writers of slices, the first of them first, and how many slices of each stand in a line."""
+        a = self._accelerator
+        vector = [("slices", a.line_slices)] if a.vector_lanes else []
+        return vector + ([("row_slices", a.line_row_slices)] if a.row_lanes else [])
 
 
 class KeyBuffer(wiring.Component):
@@ -201,31 +220,33 @@ class OutputBuffer(wiring.Component):
 class SumsBuffer(wiring.Component):
     """Banks of lines, one for each row of a group. A group written at `position` leaves the rest of its line alone.
 
-    Written in cycle t, readable from t+1; a line read in t is on `data` from t+1.
+    Written in cycle t, readable from t+1; a line read in t is on `data` from t+1. `buffer` names its banks: those of
+    the sums, or of the scores.
     """
 
-    def __init__(self, accelerator: Accelerator) -> None:
+    def __init__(self, accelerator: Accelerator, buffer: str = "sums") -> None:
         self._accelerator = a = accelerator
+        self._buffer, self._size = buffer, bank_sizes(a)[buffer]
         super().__init__(
             {
                 "write": In(GroupWrite(a, a.drain_rows, a.sum_bits)),
-                "read": In(LineRead(a.drain_rows, a.sum_line_sums * a.sum_bits)),
+                "read": In(LineRead(a.drain_rows, self._size.line_bits)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        a, write = self._accelerator, self.write
-        here = Signal(a.sum_line_groups)
-        m.d.comb += here.eq(Cat(write.position == position for position in range(a.sum_line_groups)))
-        for bank in range(a.drain_rows):
+        write, groups = self.write, self._size.line_bits // self._size.lane_bits
+        here = Signal(groups)
+        m.d.comb += here.eq(Cat(write.position == position for position in range(groups)))
+        for bank in range(self._accelerator.drain_rows):
             m.submodules[f"bank{bank}"] = use_bank(
-                "sums",
-                a.sum_lines,
+                self._buffer,
+                self._size.lines,
                 self.read.data[bank],
                 write_lanes=Mux(write.banks[bank], here, 0),
                 write_line=write.line,
-                write_data=write.data[bank].replicate(a.sum_line_groups),
+                write_data=write.data[bank].replicate(groups),
                 read_enable=self.read.enable,
                 read_line=self.read.line,
             )

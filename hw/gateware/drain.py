@@ -1,18 +1,20 @@
-"""The drain unit: drained sums to bits in the output, activation or key buffer, or as they are to the sums buffer.
+"""The drain unit: drained sums to bits in the output, activation or key buffer, or as they are to the sums or score
+buffer.
 
 Timing: docs/machine.md, 3.7.
 """
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hw.arch import Accelerator
-from hw.gateware.groups import GroupCounter, Place
+from hw.gateware.groups import GroupCounter, Place, takes_sums
 from hw.gateware.interfaces import Drain, GroupWrite, Issue, KeyWrite, LineRead, Words
 from hw.gateware.popcount import fold32
+from hw.gateware.row_ports import ScoreWrite
 from hw.gateware.transposer import Transposer
 from hw.isa import Destination
 
@@ -35,6 +37,7 @@ class DrainUnit(wiring.Component):
                 "activation": Out(GroupWrite(a, a.rows)),
                 **({"key": Out(KeyWrite(a))} if a.key_lines else {}),
                 **({"sums": Out(GroupWrite(a, a.drain_rows, a.sum_bits))} if a.vector_lanes else {}),
+                **({"scores": Out(ScoreWrite(a))} if a.row_lanes else {}),
                 "retire": Out(1),
                 "words": Out(Words()),
                 "active": Out(1),
@@ -74,7 +77,7 @@ class DrainUnit(wiring.Component):
             self._write(m, port, compared, bits, destination, compared.tile_rows)
         if a.key_lines:
             self._write_keys(m, compared, bits)
-        if a.vector_lanes:
+        if takes_sums(a):
             self._write_sums(m, compared, totals)
         return m
 
@@ -105,7 +108,7 @@ class DrainUnit(wiring.Component):
         self, m: Module, port: GroupWrite, place: Signal, bits: Signal, destination: Destination, banks: Value
     ) -> None:
         m.d.comb += [port.line.eq(place.line), port.position.eq(place.position), port.data.eq(bits)]
-        is_bits = ~place.sums if self._accelerator.vector_lanes else 1
+        is_bits = ~place.sums if takes_sums(self._accelerator) else 1
         with m.If(place.valid & (place.destination == destination) & is_bits):
             m.d.comb += port.banks.eq(banks)
 
@@ -114,17 +117,24 @@ class DrainUnit(wiring.Component):
         a = self._accelerator
         formed = Signal(data.ArrayLayout(data.ArrayLayout(a.sum_bits, a.columns), a.drain_rows))
         m.d.sync += [formed[r][c].eq(total) for r, row in enumerate(totals) for c, total in enumerate(row)]
-        words = []
+        rows = []
         for row in range(a.drain_rows):
-            written = Cat(Mux(place.columns[c], formed[row][c], 0) for c in range(a.columns))
-            words.append(Mux(place.rows[row], written, 0))
-            m.d.comb += self.sums.data[row].eq(written)
-        m.d.comb += [self.sums.line.eq(place.line), self.sums.position.eq(place.position)]
-        fold = fold32(m, Cat(words))
+            rows.append(Signal(a.columns * a.sum_bits, name=f"written{row}"))
+            m.d.comb += rows[row].eq(Cat(Mux(place.columns[c], formed[row][c], 0) for c in range(a.columns)))
+        fold = fold32(m, Cat(Mux(place.rows[row], written, 0) for row, written in enumerate(rows)))
         with m.If(place.sums):
             m.d.comb += self.words.fold.eq(fold)
-            with m.If(place.valid):
-                m.d.comb += self.sums.banks.eq(place.rows)
+        to_score = place.score if a.row_lanes else Const(0)
+        if a.vector_lanes:
+            self._write_group(m, self.sums, place, rows, ~to_score)
+        if a.row_lanes:
+            self._write_group(m, self.scores.groups, place, rows, to_score)
+            m.d.comb += [getattr(self.scores, n).eq(place[n]) for n in ("columns", "first", "maximum_line")]
+
+    def _write_group(self, m: Module, port: GroupWrite, place: Signal, rows: list[Signal], chosen: Value) -> None:
+        m.d.comb += [port.line.eq(place.line), port.position.eq(place.position), port.data.eq(Cat(rows))]
+        with m.If(place.valid & place.sums & chosen):
+            m.d.comb += port.banks.eq(place.rows)
 
     def _write_keys(self, m: Module, place: Signal, bits: Signal) -> None:
         """Write a group to the block of banks that its keys stand in, or all banks with the last group of a tile."""

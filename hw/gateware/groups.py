@@ -8,14 +8,22 @@ from amaranth.lib.wiring import In, Out
 
 from hw.arch import Accelerator
 from hw.gateware.interfaces import Issue, instruction_layout
-from hw.isa import Destination, Opcode
+from hw.gateware.row_ports import group_bits, maximum_line_bits
+from hw.isa import Destination, Opcode, SumsDestination
+
+
+def takes_sums(accelerator: Accelerator) -> bool:
+    """Return whether a SUMS has anywhere to go: a vector unit or a row unit."""
+    return bool(accelerator.vector_lanes or accelerator.row_lanes)
 
 
 class Place(data.StructLayout):
     """Where a group goes: what accompanies it through the compare pipeline.
 
     `tile_rows` names its rows in the tile, `rows` those of the group that are valid, `columns` the valid columns.
-    `block` counts the banks of the key buffer by groups. Of a SUMS `sums` is 1, and the destination means nothing.
+    `block` counts the banks of the key buffer by groups. Of a SUMS `sums` is 1, and the destination means nothing;
+    `score` says that it goes to the score buffer, `first` marks the first column group and `maximum_line` is that of
+    its rows.
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
@@ -32,7 +40,8 @@ class Place(data.StructLayout):
                 "line": 16,
                 "position": 16,
                 **keys,
-                **({"sums": 1} if a.vector_lanes else {}),
+                **({"sums": 1} if takes_sums(a) else {}),
+                **({"score": 1, "first": 1, "maximum_line": maximum_line_bits(a)} if a.row_lanes else {}),
             }
         )
 
@@ -97,8 +106,10 @@ class GroupCounter(wiring.Component):
                 m.d.sync += [line.eq(line + held.output_stride), rows_left.eq(rows_left - a.rows)]
         if a.key_lines:
             self._walk_keys(m, (head, held), line, position, column_end)
-        if a.vector_lanes:
+        if takes_sums(a):
             self._walk_sums(m, held, line)
+        if a.row_lanes:
+            self._walk_scores(m, held, column)
         with m.If(finishing):
             m.d.sync += self.active.eq(0)
         with m.If(self.issue.issued):
@@ -121,6 +132,8 @@ class GroupCounter(wiring.Component):
             splits.append((held.transpose, a.line_row_groups))
         if a.vector_lanes:
             splits.append((held.opcode == Opcode.SUMS, a.sum_line_groups))
+        if a.row_lanes:
+            splits.append((place.sums & place.score, a.score_line_groups))
         for condition, in_a_line in splits:
             shift = (in_a_line - 1).bit_length()
             with m.If(condition):
@@ -131,6 +144,18 @@ class GroupCounter(wiring.Component):
         m.d.comb += self.place.sums.eq(held.opcode == Opcode.SUMS)
         with m.If(self.place.sums & self.take):
             m.d.sync += line.eq(Mux(self.release, held.output_line, line + held.output_stride))
+
+    def _walk_scores(self, m: Module, held: data.View, column: Signal) -> None:
+        """Give the line of the maxima: the slot, and which group of its tile's rows this is."""
+        place, group = self.place, Signal(group_bits(self._accelerator))
+        sums = instruction_layout(Opcode.SUMS)(Value.cast(held))
+        m.d.comb += [
+            place.score.eq(sums.destination == SumsDestination.SCORE),
+            place.first.eq(column == 0),
+            place.maximum_line.eq(Cat(group, sums.slot)),
+        ]
+        with m.If(self.take):
+            m.d.sync += group.eq(Mux(self.release, 0, group + 1))
 
     def _walk_keys(
         self, m: Module, operands: tuple[data.View, data.View], line: Signal, position: Signal, column_end: Signal

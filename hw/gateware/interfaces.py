@@ -23,7 +23,8 @@ def instruction_layout(opcode: Opcode) -> data.FlexibleLayout:
 
 def units_of(accelerator: Accelerator) -> tuple[Unit, ...]:
     """Return the units that an accelerator has, the sequencer left out."""
-    return tuple(unit for unit in TOKEN_UNITS if unit is not Unit.VECTOR or accelerator.vector_lanes)
+    lanes = {Unit.VECTOR: accelerator.vector_lanes, Unit.ROW: accelerator.row_lanes}
+    return tuple(unit for unit in TOKEN_UNITS if lanes.get(unit, 1))
 
 
 def fetched_bits(accelerator: Accelerator) -> int:
@@ -101,15 +102,18 @@ class GroupWrite(Signature):
 
 
 class SliceWrite(Signature):
-    """A slice of bits into the chosen banks, at slice position `position` of line `line`."""
+    """A slice of bits, one for each lane, into the chosen banks, at slice position `position` of line `line`.
 
-    def __init__(self, accelerator: Accelerator) -> None:
+    The lanes are those of the vector unit where no other number is given.
+    """
+
+    def __init__(self, accelerator: Accelerator, lanes: int = 0) -> None:
         super().__init__(
             {
                 "banks": Out(accelerator.rows),
                 "line": Out(16),
                 "position": Out(16),
-                "data": Out(accelerator.vector_lanes),
+                "data": Out(lanes or accelerator.vector_lanes),
             }
         )
 

@@ -32,6 +32,7 @@ class LoadUnit(wiring.Component):
                 "weight": Out(BeatWrite(a.port_bits)),
                 "threshold": Out(BeatWrite(a.port_bits)),
                 **({name: Out(BeatWrite(a.port_bits)) for name in ("scale", "level")} if a.vector_lanes else {}),
+                **({"table": Out(BeatWrite(a.port_bits))} if a.row_lanes else {}),
                 "retire": Out(1),
                 "words": Out(Words()),
                 "pending": Out(1),
@@ -61,11 +62,19 @@ class LoadUnit(wiring.Component):
         a = self._accelerator
         current = TransferLayout()(transfers.r_data)
         writes = {Buffer.ACTIVATION: self.activation, Buffer.WEIGHT: self.weight, Buffer.THRESHOLD: self.threshold}
-        banks = Array([a.rows, a.columns, 1, 1, 1])
-        line_beats = [a.line_beats, a.line_beats, a.threshold_line_beats]
+        line_bits = {Buffer.ACTIVATION: a.line_bits, Buffer.WEIGHT: a.line_bits}
+        line_bits |= {Buffer.THRESHOLD: a.threshold_line_bits}
         if a.vector_lanes:
             writes |= {Buffer.SCALE: self.scale, Buffer.LEVEL: self.level}
-            line_beats += [a.parameter_line_beats] * 2
+            line_bits |= dict.fromkeys((Buffer.SCALE, Buffer.LEVEL), a.parameter_line_bits)
+        if a.row_lanes:
+            writes |= {Buffer.TABLE: self.table}
+            line_bits |= {Buffer.TABLE: a.table_line_bits}
+        numbers = range(max(line_bits) + 1)
+        banks = Array(
+            {Buffer.ACTIVATION: a.rows, Buffer.WEIGHT: a.columns}.get(Buffer(number), 1) for number in numbers
+        )
+        line_beats = [line_bits.get(Buffer(number), a.port_bits) // a.port_bits for number in numbers]
         last_beat = Signal()
         m.d.comb += [
             walker.transfer.eq(current),

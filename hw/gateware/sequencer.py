@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from hw.arch import Accelerator
 from hw.gateware.interfaces import INSTRUCTION_BITS, TOKEN_UNIT_COUNT, instruction_layout
 from hw.gateware.popcount import balanced_sum
-from hw.isa import FIELDS, UNIT_OF, Buffer, Destination, Opcode, Unit
+from hw.isa import FIELDS, UNIT_OF, Buffer, Destination, Opcode, SumsDestination, Unit
 
 
 class ErrorCode(IntEnum):
@@ -119,8 +119,9 @@ class Sequencer(wiring.Component):
             needs = [view.destination != Destination.KEY]
         if code is Opcode.VECTOR:
             needs = [view.planes <= a.code_bits]
+        needs += _needs_of_rows(a, code, view)
         if not a.vector_lanes:
-            needs += [Const(0)] if code in (Opcode.SUMS, Opcode.VECTOR) else []
+            needs += [Const(0)] if code is Opcode.VECTOR else []
             needs += [(view.buffer != Buffer.SCALE) & (view.buffer != Buffer.LEVEL)] if code is Opcode.LOAD else []
         return needs
 
@@ -155,6 +156,17 @@ class Sequencer(wiring.Component):
             m.d.sync += [self.running.eq(0), self.done.eq(1), self.hold.eq(1)]
             with m.If(self.error == ErrorCode.NONE):
                 m.d.sync += self.error.eq(ErrorCode.WATCHDOG)
+
+
+def _needs_of_rows(a: Accelerator, code: Opcode, view: data.View) -> list[Value]:
+    """Return what an instruction needs of the row unit; a SUMS needs it or the vector unit, whichever it goes to."""
+    needs: list[Value] = []
+    if code is Opcode.SOFTMAX:
+        needs = [view.planes <= a.code_bits] if a.row_lanes else [Const(0)]
+    if code is Opcode.SUMS:
+        needs += [] if a.vector_lanes else [view.destination == SumsDestination.SCORE]
+        needs += [] if a.row_lanes else [view.destination == SumsDestination.SUMS]
+    return needs
 
 
 def _all(conditions: list[Value]) -> Value:

@@ -11,15 +11,16 @@ from amaranth.hdl import Value
 
 from hw.arch import Accelerator
 from hw.gateware.drain import DrainUnit
-from hw.isa import Destination
+from hw.isa import Destination, SumsDestination
 from tests.hw.gateware.clockwork import fold
+from tests.hw.gateware.softmaxes import maximum_line
 
 Operands = dict[str, int]
 #: A bank, its line, where in the line, and the bits that go there; what stands above them in the line is cleared, but
 #: for the sums buffer.
 Write = tuple[int, int, int, int]
 
-#: What the drain unit writes: a buffer that a BINARIZE names, or the sums buffer.
+#: What the drain unit writes: a buffer that a BINARIZE names, or the sums or the score buffer.
 Port = Destination | str
 
 
@@ -37,6 +38,7 @@ class Group:
     bits: list[int] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
     word: int = 0
+    maxima: Operands = field(default_factory=dict)
 
 
 def threshold_of(a: Accelerator, random: Random) -> int:
@@ -109,9 +111,13 @@ def sums_of(a: Accelerator, sums: Operands, random: Random) -> Iterator[Group]:
         for start in range(0, sums["rows"], a.drain_rows):
             place = (0, n, start, sums["rows"])
             group = group_of(a, sums | {"threshold_line": 0, "shared": 0, "destination": 0}, place, random)
-            offset, position = divmod(sums["output_group"] + n, a.sum_line_groups)
+            score = sums["destination"] == SumsDestination.SCORE
+            in_a_line = a.score_line_groups if score else a.sum_line_groups
+            offset, position = divmod(sums["output_group"] + n, in_a_line)
             line = sums["output_line"] + start // a.drain_rows * sums["output_stride"] + offset
-            group.destination, group.word = "sums", 0
+            group.destination, group.word = ("score" if score else "sums"), 0
+            group.maxima = {"columns": (1 << a.columns - spare) - 1, "first": int(n == 0)}
+            group.maxima["maximum_line"] = maximum_line(a, sums["slot"], start)
             for r in range(start, min(sums["rows"], start + a.drain_rows)):
                 index = r - start
                 totals = [2 * count - group.corrections[index] for count in group.sums[index]][: a.columns - spare]
@@ -174,10 +180,11 @@ def written(ctx: Any, dut: DrainUnit, a: Accelerator) -> dict[Port, list[Write]]
     ports: dict[Port, Any] = {Destination.OUTPUT: dut.output, Destination.ACTIVATION: dut.activation}
     ports |= {Destination.KEY: dut.key.groups} if a.key_lines else {}
     ports |= {"sums": dut.sums} if a.vector_lanes else {}
+    ports |= {"score": dut.scores.groups} if a.row_lanes else {}
     result: dict[Port, list[Write]] = {destination: [] for destination in ports}
     for destination, port in ports.items():
         line, position, banks = ctx.get(port.line), ctx.get(port.position), ctx.get(port.banks)
-        sum_bits = a.sum_bits if destination == "sums" else 1
+        sum_bits = 1 if isinstance(destination, Destination) else a.sum_bits
         rows, width = pieces(ctx, port.data, a.columns * sum_bits, a.drain_rows), a.columns
         if destination is Destination.KEY and ctx.get(dut.key.transposed):
             rows, width = pieces(ctx, dut.key.tile, a.rows, a.columns), a.rows
@@ -190,12 +197,16 @@ def written(ctx: Any, dut: DrainUnit, a: Accelerator) -> dict[Port, list[Write]]
 def random_sums(a: Accelerator, random: Random) -> Operands:
     """Return a SUMS: one row tile."""
     far = random.choice([0, 1, 65535, random.randrange(65536)])
+    score = a.row_lanes and (random.getrandbits(1) or not a.vector_lanes)
+    in_a_line = a.score_line_groups if score else a.sum_line_groups
     return {
+        "destination": SumsDestination.SCORE if score else SumsDestination.SUMS,
+        "slot": random.randrange(a.score_slots) if score else 0,
         "output_line": random.choice([far, random.randrange(64)]),
-        "output_group": random.choice([0, 1, a.sum_line_groups - 1, a.sum_line_groups, far]),
+        "output_group": random.choice([0, 1, in_a_line - 1, in_a_line, far]),
         "output_stride": random.choice([0, 1, 3, far]),
         "rows": random.randint(1, a.rows),
-        "column_groups": random.randint(1, 2 * min(4, a.sum_line_groups) + 1),
+        "column_groups": random.randint(1, 2 * min(4, in_a_line) + 1),
         "spare": random.choice([0, a.columns - 1, random.randrange(a.columns)]),
     }
 

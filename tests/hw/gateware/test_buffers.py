@@ -108,6 +108,9 @@ def test_output_buffer_equals_its_twin(a: Accelerator, monkeypatch: pytest.Monke
         Accelerator(rows=3, columns=8, port_bits=32, drain_rows=2, activation_lines=4, vector_lanes=2),
         Accelerator(rows=1, columns=2, word_bits=8, port_bits=8, activation_lines=3, vector_lanes=16),
         Accelerator(rows=2, columns=4, word_bits=4, port_bits=16, activation_lines=3, vector_lanes=1),
+        Accelerator(rows=3, columns=4, port_bits=16, drain_rows=2, activation_lines=3, vector_lanes=2, row_lanes=8),
+        Accelerator(rows=2, columns=4, port_bits=8, activation_lines=3, row_lanes=1),
+        Accelerator(rows=1, columns=2, word_bits=8, port_bits=8, activation_lines=3, vector_lanes=1, row_lanes=16),
     ],
 )
 def test_activation_buffer_equals_its_twin(a: Accelerator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,15 +129,19 @@ def test_activation_buffer_equals_its_twin(a: Accelerator, monkeypatch: pytest.M
             drive(ctx, dut, {f"write.{name}": value for name, value in load.items()})
             drive(ctx, dut, {f"groups.{name}": value for name, value in write.items()})
             drive(ctx, dut, {"read.enable": read, "read.line": read_line})
-            piece = some_slice(a, random) if a.vector_lanes else {"banks": 0}
-            drive(ctx, dut, {f"slices.{name}": value for name, value in piece.items() if a.vector_lanes})
+            slices = some_slices(a, random)
+            for port, (_, piece) in slices.items():
+                drive(ctx, dut, {f"{port}.{name}": value for name, value in piece.items()})
             check(ctx, dut, {"read.data": shown}, cycle)
             if read:
                 shown = sum(table[b][read_line] << a.line_bits * b for b in range(a.rows))
-            for row in range(a.rows):
-                if piece["banks"] >> row & 1 and not enable and not write["banks"]:
-                    old, offset = table[row][piece["line"]], piece["position"] * a.vector_lanes
-                    table[row][piece["line"]] = written(old, offset, piece["data"])
+            earlier = enable or write["banks"]
+            for width, piece in slices.values():
+                for row in range(a.rows):
+                    if piece["banks"] >> row & 1 and not earlier:
+                        old, offset = table[row][piece["line"]], piece["position"] * width
+                        table[row][piece["line"]] = written(old, offset, piece["data"])
+                earlier = earlier or piece["banks"]
             if enable:
                 old = table[bank][line]
                 table[bank][line] = merged(old, beat << a.port_bits * lane, 1 << lane, a.port_bits)
@@ -147,11 +154,16 @@ def test_activation_buffer_equals_its_twin(a: Accelerator, monkeypatch: pytest.M
     simulate(dut, process)
 
 
-def some_slice(a: Accelerator, random: Random) -> dict[str, int]:
-    """Return a write of a slice of bits."""
-    place = {"banks": random.choice([0, 1 << random.randrange(a.rows), random.getrandbits(a.rows)])}
-    place |= {"line": some_line(a.activation_lines, random), "position": random.randrange(a.line_slices)}
-    return place | {"data": random.getrandbits(a.vector_lanes)}
+def some_slices(a: Accelerator, random: Random) -> dict[str, tuple[int, dict[str, int]]]:
+    """Return a write of a slice of bits for each unit that has slices, and their widths; the first one wins."""
+    result = {}
+    for port, width in (("slices", a.vector_lanes), ("row_slices", a.row_lanes)):
+        if width:
+            place = {"banks": random.choice([0, 1 << random.randrange(a.rows), random.getrandbits(a.rows)])}
+            position = random.randrange(a.line_bits // width)
+            place |= {"line": some_line(a.activation_lines, random), "position": position}
+            result[port] = (width, place | {"data": random.getrandbits(width)})
+    return result
 
 
 @pytest.mark.parametrize(

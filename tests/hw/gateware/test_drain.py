@@ -9,7 +9,8 @@ import pytest
 
 from hw.arch import Accelerator
 from hw.gateware.drain import DrainUnit
-from hw.isa import Destination, Opcode
+from hw.gateware.groups import takes_sums
+from hw.isa import Destination, Opcode, SumsDestination
 from tests.hw.gateware.binarizes import (
     Group,
     Operands,
@@ -39,6 +40,9 @@ ACCELERATORS = {
     "widest groups": Accelerator(rows=4, columns=4, drain_rows=4, word_bits=1, port_bits=8, key_lines=4),
     "fewer lanes": Accelerator(rows=5, columns=4, drain_rows=3, vector_lanes=2),
     "more lanes": Accelerator(rows=4, columns=2, drain_rows=2, sum_bits=31, key_lines=4, vector_lanes=16),
+    "scores only": Accelerator(rows=5, columns=4, drain_rows=3, row_lanes=8),
+    "scores and sums": Accelerator(rows=4, columns=2, drain_rows=2, key_lines=4, vector_lanes=4, row_lanes=8),
+    "slots": Accelerator(rows=3, columns=8, row_lanes=2, vector_lanes=2, score_slots=16),
     "one of each and lanes": Accelerator(rows=1, columns=1, word_bits=1, sum_bits=9, port_bits=8, vector_lanes=4),
 }
 
@@ -49,7 +53,7 @@ async def compare(ctx: Any, dut: DrainUnit, a: Accelerator, random: Random, cycl
     past: list[Group | None] = [None] * 3
     entries, retired = 0, 0
     for cycle in range(cycles):
-        code = random.choice([Opcode.BINARIZE, Opcode.SUMS]) if a.vector_lanes else Opcode.BINARIZE
+        code = random.choice([Opcode.BINARIZE, Opcode.SUMS]) if takes_sums(a) else Opcode.BINARIZE
         operands = random_sums(a, random) if code is Opcode.SUMS else random_binarize(a, random)
         group = groups[0] if groups and random.random() < full else None
         noise = int(not groups and random.random() < 0.5)
@@ -60,11 +64,13 @@ async def compare(ctx: Any, dut: DrainUnit, a: Accelerator, random: Random, cycl
         drive(ctx, dut, {"threshold.data": entries})
         expected = {"issue.can_accept": accepts, "active": bool(groups), "drain.take": group is not None}
         expected |= {"drain.release": bool(group and group.release), "threshold.enable": group is not None}
-        expected |= {"threshold.line": group.threshold_line} if group and group.destination != "sums" else {}
+        expected |= {"threshold.line": group.threshold_line} if group and not group.maxima else {}
         expected |= {"retire": bool(past[2] and past[2].end), **words_of(past[1])}
         check(ctx, dut, expected, cycle)
         for destination, writes in written(ctx, dut, a).items():
             assert writes == (past[1].writes if past[1] and past[1].destination == destination else []), cycle
+        if past[1] and past[1].destination == "score":
+            check(ctx, dut, {f"scores.{name}": value for name, value in past[1].maxima.items()}, cycle)
         retired += int(expected["retire"])
         if group:
             groups.pop(0)
@@ -290,6 +296,39 @@ def test_sums_by_hand() -> None:
             assert seen_now.pop("sums") == (expected[cycle - 2] if 2 <= cycle < 6 else []), "written in t+2"
             assert not any(seen_now.values()), "and nowhere else"
             check(ctx, dut, {"drain.take": cycle < 4, "drain.release": cycle in (1, 3), "retire": cycle == 6})
+            await ctx.tick()
+
+    simulate(dut, process)
+
+
+def test_scores_by_hand() -> None:
+    """Three rows in two groups, in slot 3 of an array of three groups; the second column group begins a line."""
+    a = Accelerator(rows=6, columns=2, drain_rows=2, sum_bits=8, word_bits=8, row_lanes=4, score_slots=4)
+    dut = DrainUnit(a)
+    sums = {"destination": SumsDestination.SCORE, "slot": 3, "output_line": 5, "output_group": 1, "output_stride": 10}
+    sums |= {"rows": 3, "column_groups": 2, "spare": 1}
+    expected = [
+        ([(0, 5, 2, 0xFB_FD), (1, 5, 2, 0xFB_FD)], 0b11, 1, 12),
+        ([(0, 15, 2, 0xFB_FD)], 0b11, 1, 13),
+        ([(0, 6, 0, 0xFD), (1, 6, 0, 0xFD)], 0b01, 0, 12),
+        ([(0, 16, 0, 0xFD)], 0b01, 0, 13),
+    ]
+
+    async def process(ctx: Any) -> None:
+        drive(ctx, dut, {"issue.head": instruction(Opcode.SUMS, **sums), "issue.issued": 1})
+        await ctx.tick()
+        drive(ctx, dut, {"issue.issued": 0, "drain.full": 1})
+        row = 1 | 0 << 7 | 5 << 14
+        drive(ctx, dut, {"drain.rows": row | row << 22})
+        for cycle in range(7):
+            seen_now = written(ctx, dut, a)
+            writes, columns, first, line = expected[cycle - 2] if 2 <= cycle < 6 else ([], 0, 0, 0)
+            assert seen_now.pop("score") == writes, "written in t+2"
+            assert not any(seen_now.values()), "and nowhere else"
+            if writes:
+                found = {"scores.columns": columns, "scores.first": first, "scores.maximum_line": line}
+                check(ctx, dut, found, cycle)
+            check(ctx, dut, {"drain.take": cycle < 4, "retire": cycle == 6})
             await ctx.tick()
 
     simulate(dut, process)

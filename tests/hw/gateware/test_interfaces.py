@@ -19,6 +19,7 @@ def test_a_unit_is_given_what_it_uses() -> None:
         "DRAIN": 160,
         "STORE": 160,
         "VECTOR": 256,
+        "ROW": 208,
     }
     assert queued_bits(Unit.ARRAY, coded) == 200
 
@@ -27,10 +28,12 @@ def test_what_no_legal_instruction_uses_is_not_fetched() -> None:
     assert (fetched_bits(Accelerator()), fetched_bits(Accelerator(vector_lanes=1)), INSTRUCTION_BITS) == (200, 256, 256)
 
 
-def test_a_vector_unit_is_there_if_it_has_lanes() -> None:
+def test_vector_and_row_unit_are_there_if_they_have_lanes() -> None:
     units = (Unit.LOAD, Unit.ARRAY, Unit.DRAIN, Unit.STORE)
     assert units_of(Accelerator()) == units
     assert units_of(Accelerator(vector_lanes=1)) == (*units, Unit.VECTOR)
+    assert units_of(Accelerator(row_lanes=1)) == (*units, Unit.ROW)
+    assert units_of(Accelerator(vector_lanes=1, row_lanes=1)) == (*units, Unit.VECTOR, Unit.ROW)
 
 
 def test_a_narrow_queue_shows_the_other_bits_as_0() -> None:

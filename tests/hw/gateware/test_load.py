@@ -19,6 +19,8 @@ ACCELERATORS = [
     Accelerator(rows=2, columns=8, word_bits=8, port_bits=64, burst_beats=256, transfers_in_flight=2),
     Accelerator(rows=1, columns=1, word_bits=4, port_bits=8, burst_beats=1, transfers_in_flight=3),
     Accelerator(rows=3, columns=4, port_bits=128, transfers_in_flight=3, vector_lanes=8),
+    Accelerator(rows=2, columns=4, port_bits=8, transfers_in_flight=2, vector_lanes=1, row_lanes=4),
+    Accelerator(rows=3, columns=4, port_bits=64, transfers_in_flight=2, row_lanes=8),
     Accelerator(rows=1, columns=2, word_bits=8, port_bits=256, transfers_in_flight=2, vector_lanes=1),
 ]
 Operands = dict[str, int]
@@ -26,12 +28,15 @@ Operands = dict[str, int]
 
 def buffers_of(a: Accelerator) -> dict[Buffer, str]:
     """Return the names of the buffers that can be loaded."""
-    return {buffer: buffer.name.lower() for buffer in list(Buffer)[: 5 if a.vector_lanes else 3]}
+    return {buffer: buffer.name.lower() for buffer in list(Buffer)[: 5 if a.vector_lanes else 3]} | (
+        {Buffer.TABLE: "table"} if a.row_lanes else {}
+    )
 
 
 def line_beats_of(a: Accelerator, buffer: int) -> int:
     own = {Buffer.THRESHOLD: a.threshold_line_beats}
     own |= dict.fromkeys((Buffer.SCALE, Buffer.LEVEL), a.parameter_line_beats)
+    own |= {Buffer.TABLE: a.table_line_bits // a.port_bits}
     return own.get(Buffer(buffer), a.line_beats)
 
 

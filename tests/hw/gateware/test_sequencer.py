@@ -8,7 +8,7 @@ import pytest
 
 from hw.arch import Accelerator
 from hw.gateware.sequencer import ErrorCode, Sequencer
-from hw.isa import FIELDS, UNIT_OF, Buffer, Destination, Field, Opcode, make
+from hw.isa import ALL_UNITS, FIELDS, UNIT_OF, Buffer, Destination, Field, Opcode, SumsDestination, make
 from tests.hw.gateware.clockwork import simulate
 
 STORE = {"address": 0, "line": 0, "row_beats": 1, "segments": 1, "segment_beats": 1, "stride": 0}
@@ -19,7 +19,7 @@ def number(opcode: Opcode, **operands: int) -> int:
 
 
 async def start(ctx: Any, dut: Sequencer) -> None:
-    ctx.set(dut.space, 0b11111)
+    ctx.set(dut.space, ALL_UNITS)
     ctx.set(dut.quiet, 1)
     ctx.set(dut.start, 1)
     assert ctx.get(dut.clear)
@@ -72,14 +72,19 @@ BINARIZE = {"rows": 1, "column_groups": 1}
 BINARIZE |= dict.fromkeys(("threshold_line", "output_line", "output_group", "output_stride"), 0)
 SUMS = {"rows": 1, "column_groups": 1, "output_line": 0, "output_group": 0, "output_stride": 0}
 VECTOR = {"source": 0, "source_line": 0, "channels": 1, "rows": 1}
+SOFTMAX = {"rows": 1, "keys": 1}
+SOFTMAX |= dict.fromkeys(
+    ("score_line", "code_line", "table_line", "last_entry", "multiplier", "shift", "level_line"), 0
+)
 LOAD = STORE | {"buffer": 0}
 COUNTED = ((Opcode.MATMUL, MATMUL), (Opcode.BINARIZE, BINARIZE), (Opcode.SUMS, SUMS), (Opcode.VECTOR, VECTOR))
+COUNTED += ((Opcode.SOFTMAX, SOFTMAX),)
 COUNTS = [(code, operands, field) for code, operands in COUNTED for field in FIELDS[code] if field.count]
 
 
 @pytest.mark.parametrize(("code", "operands", "field"), COUNTS, ids=lambda item: getattr(item, "name", ""))
 def test_each_count_of_0_stops_the_run(code: Opcode, operands: dict[str, int], field: Field) -> None:
-    a = Accelerator(code_bits=8, key_lines=4, vector_lanes=2)
+    a = Accelerator(code_bits=8, key_lines=4, vector_lanes=2, row_lanes=2)
     whole = number(code, **operands)
     takes_or_stops(Sequencer(a), whole, True)
     takes_or_stops(Sequencer(a), whole & ~((1 << field.width) - 1 << field.offset), False)
@@ -105,7 +110,18 @@ def test_the_vector_unit_and_its_buffers_need_lanes(vector_lanes: int) -> None:
         takes_or_stops(Sequencer(a), number(Opcode.LOAD, **(LOAD | {"buffer": buffer})), legal)
 
 
+@pytest.mark.parametrize("row_lanes", [0, 1])
+@pytest.mark.parametrize("vector_lanes", [0, 1])
+def test_scores_and_their_codes_need_row_lanes(vector_lanes: int, row_lanes: int) -> None:
+    a = Accelerator(vector_lanes=vector_lanes, row_lanes=row_lanes)
+    there = {SumsDestination.SUMS: vector_lanes, SumsDestination.SCORE: row_lanes}
+    for destination, lanes in there.items():
+        takes_or_stops(Sequencer(a), number(Opcode.SUMS, **(SUMS | {"destination": destination})), lanes > 0)
+    takes_or_stops(Sequencer(a), number(Opcode.SOFTMAX, **SOFTMAX), row_lanes > 0)
+
+
 PLANES = [
+    (Opcode.SOFTMAX, SOFTMAX, "planes"),
     (Opcode.MATMUL, MATMUL, "activation_planes"),
     (Opcode.MATMUL, MATMUL, "weight_planes"),
     (Opcode.VECTOR, VECTOR, "planes"),
@@ -119,13 +135,13 @@ PLANES = [
 def test_planes_beyond_the_bits_of_codes_stop_the_run(
     code_bits: int, code: Opcode, operands: dict[str, int], operand: str
 ) -> None:
-    a = Accelerator(code_bits=code_bits, vector_lanes=1)
+    a = Accelerator(code_bits=code_bits, vector_lanes=1, row_lanes=1)
     for planes in {1, code_bits, code_bits + 1, 2 * code_bits - 1, 15}:
         takes_or_stops(Sequencer(a), number(code, **(operands | {operand: planes})), planes <= code_bits)
 
 
 def test_each_opcode_goes_to_the_queue_of_its_unit() -> None:
-    dut = Sequencer(Accelerator(code_bits=2, key_lines=4, vector_lanes=2))
+    dut = Sequencer(Accelerator(code_bits=2, key_lines=4, vector_lanes=2, row_lanes=2))
     examples = (*COUNTED, (Opcode.STORE, STORE), (Opcode.LOAD, LOAD))
 
     async def process(ctx: Any) -> None:
@@ -133,17 +149,17 @@ def test_each_opcode_goes_to_the_queue_of_its_unit() -> None:
         for code, operands in examples:
             await offer(ctx, dut, number(code, **operands))
             assert ctx.get(dut.push) == 1 << UNIT_OF[code]
-            ctx.set(dut.space, 0b11111 & ~(1 << UNIT_OF[code]))
+            ctx.set(dut.space, ALL_UNITS & ~(1 << UNIT_OF[code]))
             assert (ctx.get(dut.push), ctx.get(dut.take), ctx.get(dut.queue_full)) == (0, 0, 1)
-            ctx.set(dut.space, 0b11111)
+            ctx.set(dut.space, ALL_UNITS)
             await ctx.tick()
         ctx.set(dut.valid, 0)
-        for retiring, left in ((0b11111, 1), (0b00001, 0)):
+        for retiring, left in ((ALL_UNITS, 1), (0b00001, 0)):
             ctx.set(dut.retire, retiring)
             await ctx.tick()
             ctx.set(dut.retire, 0)
             await offer(ctx, dut, number(Opcode.FENCE))
-            assert ctx.get(dut.take) == (left == 0), "six went in, of which all five units may retire one in a cycle"
+            assert ctx.get(dut.take) == (left == 0), "seven went in, of which all six units may retire one in a cycle"
             ctx.set(dut.valid, 0)
 
     simulate(dut, process)
