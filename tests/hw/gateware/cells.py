@@ -10,7 +10,7 @@ import pytest
 from amaranth.hdl import Module, Signal, ValueLike
 from amaranth.lib.wiring import Component
 
-from hw.gateware import array, bank, vector
+from hw.gateware import array, bank, row, vector
 from hw.gateware.bank import Bank
 
 
@@ -28,13 +28,14 @@ def put_cells_inside(monkeypatch: pytest.MonkeyPatch, cells: Mapping[str, Callab
     def cell(name: str, outputs: dict[str, Signal], inputs: dict[str, ValueLike]) -> Module:
         return _inside(cells[name](), outputs, inputs)
 
-    for module in (array, bank, vector):
+    for module in (array, bank, row, vector):
         monkeypatch.setattr(module, "use_cell", cell)
 
 
 def put_banks_inside(monkeypatch: pytest.MonkeyPatch, make: Callable[[str], Bank]) -> None:
     """Let the buffers hold their banks themselves; `make` makes one by the name of its buffer."""
     buffers = ("activation", "weight", "threshold", "output", "key", "sums", "fixed", "scale", "level")
+    buffers += ("score", "table")
     put_cells_inside(monkeypatch, {f"tallybert_{buffer}_bank": partial(make, buffer) for buffer in buffers})
 
 
