@@ -15,6 +15,8 @@ from hw.gateware.interfaces import ADDRESS_BITS, queued_bits, units_of
 from hw.gateware.issue import IssueQueue, TokenCounters
 from hw.gateware.load import LoadUnit
 from hw.gateware.registers import LiteBus, Registers
+from hw.gateware.row import IN_FLIGHT as ROW_IN_FLIGHT
+from hw.gateware.row_parts import add_row_unit
 from hw.gateware.sequencer import Sequencer
 from hw.gateware.store import StoreUnit
 from hw.gateware.trace import UNIT_COUNT, StateCounters, TraceRecord, UnitTrace
@@ -96,11 +98,13 @@ class Machine(wiring.Component):
             m.submodules.vector = clear(vector := VectorUnit(a))
             units[Unit.VECTOR] = vector
             self._connect_vector(m, load, drain, vector, activations)
+        if a.row_lanes:
+            units[Unit.ROW] = add_row_unit(m, a, clear, units, activations)
         connect(m, arbiter.load, load.request)
         connect(m, array.drain, drain.drain)
         queues = self._connect_queues(m, clear, sequencer, fetch, units)
         self._connect_memory(m, arbiter, load, store)
-        steps = Cat(array.entering, units[Unit.VECTOR].entering if a.vector_lanes else 0)
+        steps = Cat(units[unit].entering for unit in (Unit.ARRAY, Unit.VECTOR, Unit.ROW) if unit in units)
         m.d.comb += [
             store.hold.eq(sequencer.hold),
             arbiter.hold.eq(sequencer.hold),
@@ -120,6 +124,7 @@ class Machine(wiring.Component):
             Unit.DRAIN: COMPARE_STAGES + 2,
             Unit.STORE: a.transfers_in_flight + a.writes_in_flight + 2,
             Unit.VECTOR: VECTOR_STAGES + 3,
+            Unit.ROW: ROW_IN_FLIGHT,
         }[unit]
 
     def _connect_registers(self, m: Module, registers: Registers, sequencer: Sequencer) -> None:
@@ -285,8 +290,9 @@ class Machine(wiring.Component):
             Unit.DRAIN: (drain.drain.take, drain.active),
             Unit.STORE: (store.words.valid, store.pending),
         }
-        if Unit.VECTOR in units:
-            busy_and_wait[Unit.VECTOR] = (units[Unit.VECTOR].entering, units[Unit.VECTOR].stopped)
+        for unit in (Unit.VECTOR, Unit.ROW):
+            if unit in units:
+                busy_and_wait[unit] = (units[unit].entering, units[unit].stopped)
         for unit, (busy, wait) in busy_and_wait.items():
             m.d.comb += counters.states[unit].eq(Cat(busy, wait, queues[unit].lacks_token, queues[unit].unit.issued))
         m.d.comb += [

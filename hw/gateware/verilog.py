@@ -13,6 +13,8 @@ from hw.gateware.array import CORRECTION_MODULE, ELEMENT_MODULE
 from hw.gateware.bank import banks_of
 from hw.gateware.element import ProcessingElement, RowCorrection
 from hw.gateware.machine import CORE_MODULE, MACHINE_MODULE, Core, Machine
+from hw.gateware.row import LANE_MODULE as ROW_LANE_MODULE
+from hw.gateware.row_lane import RowLane
 from hw.gateware.vector import LANE_MODULE
 from hw.gateware.vector_lane import VectorLane
 
@@ -32,6 +34,7 @@ def generate(accelerator: Accelerator) -> str:
         CORRECTION_MODULE: RowCorrection(accelerator),
         ELEMENT_MODULE: ProcessingElement(accelerator),
         **({LANE_MODULE: VectorLane(accelerator.sum_bits)} if accelerator.vector_lanes else {}),
+        **({ROW_LANE_MODULE: RowLane(accelerator)} if accelerator.row_lanes else {}),
         **banks_of(accelerator),
     }
     texts = [rtlil.convert(component, name=name, emit_src=False) for name, component in modules.items()]

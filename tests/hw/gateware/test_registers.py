@@ -54,7 +54,7 @@ def expected_reads(program: int, length: int, watchdog: int = 1 << 24) -> dict[i
     """Return what every offset reads, written down from docs/machine.md, section 5."""
     named = {0x00: 0x54424254, 0x08: 1 | 0xA5 << 8, 0x0C: program, 0x10: length, 0x14: 0x12345678, 0x18: 0x9ABCDEF0}
     named[0x1C] = watchdog
-    counters = {0x40 + 20 * unit + 4 * state: 0x0F0F0F0F for unit in range(6) for state in range(5)}
+    counters = {0x40 + 20 * unit + 4 * state: 0x0F0F0F0F for unit in range(7) for state in range(5)}
     return dict.fromkeys(OFFSETS, 0) | named | counters
 
 
@@ -194,7 +194,7 @@ def test_the_table_of_the_contract_has_these_offsets() -> None:
     names = ("ID", "CONTROL", "STATUS", "PROGRAM", "LENGTH", "CYCLES", "RETIRED", "WATCHDOG")
     assert table == {name: getattr(registers, name) for name in names}
     assert re.search(r"^\| 0x40 \+ 20\*u \+ 4\*s \| COUNTERS \| R \|", text, re.MULTILINE)
-    assert (COUNTERS, COUNTER_COUNT, ADDRESS_BITS) == (0x40, 30, 32)
+    assert (COUNTERS, COUNTER_COUNT, ADDRESS_BITS) == (0x40, 35, 32)
     identity = re.search(r'ID \| R \| (0x[0-9A-F]{8}) \("TBBT"\)', text)
     assert identity is not None
     assert int(identity[1], 16) == registers.ID_VALUE == int.from_bytes(b"TBBT", "little")
