@@ -74,7 +74,7 @@ def write_program_case(
 
 def vote_registers(execution: Execution) -> tuple[int, int, int, int]:
     """Return what CLASS, MEMBERS and the halves of TOTAL show after a run."""
-    vote = execution.vote
+    vote = execution.result
     return vote.leader | vote.decided << 16, vote.members, vote.total & _LOW, vote.total >> 32 & _LOW
 
 

@@ -94,7 +94,7 @@ def run_sentence(network: Network, accelerator: Accelerator, reading: Reading, m
     executed_at = time.perf_counter()
     timing = simulate(accelerator, program.instructions, memory, execution.end)
     timed_at = time.perf_counter()
-    logits = mapped.logits(execution.memory, execution.vote.members)
+    logits = mapped.logits(execution.memory, execution.result.members)
     run = Run(
         network,
         reading,
@@ -117,7 +117,7 @@ def _compare_with_reference(run: Run) -> None:
     """Check logits, members and answer against the slow integer reference."""
     from sim.reference import evaluate
 
-    found, vote = evaluate(run.network, run.reading.ids, run.reading.types), run.execution.vote
+    found, vote = evaluate(run.network, run.reading.ids, run.reading.types), run.execution.result
     expected = [found.logits[member.name] for member in run.network.members[: vote.members]]
     same = vote.members == found.members_run and (run.logits == expected).all()
     answer = vote.total if run.network.vote == "mean" else vote.leader
@@ -128,7 +128,7 @@ def _compare_with_reference(run: Run) -> None:
 
 def report(path: Path, run: Run, memory: MemoryProfile) -> dict[str, Any]:
     """Return what a run says, as numbers."""
-    network, accelerator, vote = run.network, run.program.accelerator, run.execution.vote
+    network, accelerator, vote = run.network, run.program.accelerator, run.execution.result
     mean = network.vote == "mean"
     cycles = run.timing.cycles
     return {
@@ -178,7 +178,7 @@ def verify(
         run = run_sentence(network, accelerator, reading, memory, say)
         compared = compare_with_rtl(folder, run.program, run.timing, run.execution, memory, simulator, say)
         seen = compared["rtl_vote"]
-        same = seen is not None and seen[0] & _CLASS == run.execution.vote.leader
+        same = seen is not None and seen[0] & _CLASS == run.execution.result.leader
         return {**report(path, run, memory), **compared, "class_equal": same}
 
     return in_folder(keep, simulator, work)
