@@ -76,6 +76,10 @@ def bank_sizes(accelerator: Accelerator) -> dict[str, BankSize]:
     if a.row_lanes:
         sizes["score"] = BankSize(a.score_lines, a.score_line_sums * a.sum_bits, a.columns * a.sum_bits)
         sizes["table"] = BankSize(a.table_lines, a.table_line_bits, a.port_bits)
+    if a.token_lines:
+        sizes["token"] = BankSize(a.token_lines, a.token_line_bits, a.port_bits)
+        sizes["word"] = BankSize(a.word_lines, a.word_line_bits, a.port_bits)
+        sizes["embedding"] = BankSize(a.embedding_lines, a.embedding_line_bits, a.port_bits)
     return sizes
 
 

@@ -17,8 +17,8 @@ class BurstSplitter(wiring.Component):
     KiB.
 
     `start` with the operands in cycle t offers the first burst from t+1; a burst selected in t is followed by the next
-    from t+1. `finishing` is 1 in the cycle in which the transfer's last burst is selected. A start may fall in that
-    cycle.
+    from t+1. `segment_end` tells that the burst offered is its segment's last one, `last` the transfer's.
+    `finishing` is 1 in the cycle in which the transfer's last burst is selected. A start may fall in that cycle.
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
@@ -31,6 +31,7 @@ class BurstSplitter(wiring.Component):
                 "segment_beats": In(16),
                 "stride": In(ADDRESS_BITS),
                 "request": Out(BurstRequest()),
+                "segment_end": Out(1),
                 "last": Out(1),
                 "finishing": Out(1),
                 "active": Out(1),
@@ -54,12 +55,13 @@ class BurstSplitter(wiring.Component):
             self.request.valid.eq(self.active),
             self.request.address.eq(current),
             self.request.beats.eq(beats),
-            self.last.eq((beats == beats_left) & (segments_left == 1)),
+            self.segment_end.eq(beats == beats_left),
+            self.last.eq(self.segment_end & (segments_left == 1)),
             self.finishing.eq(self.request.selected & self.last),
         ]
         with m.If(self.request.selected):
             m.d.sync += [current.eq(current + (beats << beat_shift)), beats_left.eq(beats_left - beats)]
-            with m.If(beats == beats_left):
+            with m.If(self.segment_end):
                 m.d.sync += [
                     segment.eq(segment + stride),
                     current.eq(segment + stride),
@@ -85,7 +87,7 @@ class TransferLayout(data.StructLayout):
     """What the data side of LOAD and STORE must know of a transfer."""
 
     def __init__(self) -> None:
-        super().__init__({"buffer": 3, "line": 16, "row_beats": 16, "segments": 16, "segment_beats": 16})
+        super().__init__({"buffer": 4, "line": 16, "row_beats": 16, "segments": 16, "segment_beats": 16})
 
 
 class RowWalker(wiring.Component):

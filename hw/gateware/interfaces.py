@@ -35,9 +35,13 @@ def fetched_bits(accelerator: Accelerator) -> int:
 
 
 def queued_bits(unit: Unit, accelerator: Accelerator) -> int:
-    """Return how many bits of an instruction its unit uses. Codes of one bit have no use for the operands of planes."""
+    """Return how many bits of an instruction its unit uses.
+
+    Codes of one bit have no use for the operands of planes, and without a token buffer nothing is gathered.
+    """
     fields = [field for opcode, its_unit in UNIT_OF.items() if its_unit is unit for field in FIELDS[opcode]]
     used = [field for field in fields if accelerator.code_bits > 1 or "_plane" not in field.name]
+    used = [field for field in used if accelerator.token_lines or field.name != "token"]
     return max(field.offset + field.width for field in used)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Module, Signal
-from amaranth.lib import wiring
+from amaranth.hdl import Array, Module, Mux, Signal
+from amaranth.lib import data, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hw.arch import Accelerator
 from hw.gateware.bursts import BurstSplitter, RowWalker, TransferLayout
-from hw.gateware.interfaces import BeatWrite, BurstRequest, Issue, Words, instruction_layout
+from hw.gateware.gather import Gather
+from hw.gateware.interfaces import BeatWrite, BurstRequest, Issue, LineRead, Words, instruction_layout
 from hw.gateware.popcount import fold32
 from hw.isa import Buffer, Opcode
 
@@ -18,6 +19,7 @@ class LoadUnit(wiring.Component):
     """Request stage (bursts to the arbiter) and response stage (beats to the buffers), joined by the transfer queue.
 
     A beat that arrives in cycle t is written in t; the retirement pulse of a LOAD is one cycle after its last beat.
+    With `gather` the first burst of each segment is offered two cycles later than without: its id is read from `ids`.
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
@@ -33,6 +35,8 @@ class LoadUnit(wiring.Component):
                 "threshold": Out(BeatWrite(a.port_bits)),
                 **({name: Out(BeatWrite(a.port_bits)) for name in ("scale", "level")} if a.vector_lanes else {}),
                 **({"table": Out(BeatWrite(a.port_bits))} if a.row_lanes else {}),
+                **({name: Out(BeatWrite(a.port_bits)) for name in _TEXT} if a.token_lines else {}),
+                **({"ids": Out(LineRead(1, a.token_line_bits))} if a.token_lines else {}),
                 "retire": Out(1),
                 "words": Out(Words()),
                 "pending": Out(1),
@@ -46,7 +50,11 @@ class LoadUnit(wiring.Component):
         m.submodules.splitter = splitter = BurstSplitter(a)
         m.submodules.transfers = transfers = SyncFIFO(width=TransferLayout().size, depth=a.transfers_in_flight)
         m.submodules.walker = walker = RowWalker()
-        connect(m, splitter.request, flipped(self.request))
+        if a.token_lines:
+            self._gather(m, instruction, splitter)
+        else:
+            connect(m, splitter.request, flipped(self.request))
+            m.d.comb += splitter.stride.eq(instruction.stride)
         transfer = TransferLayout()(transfers.w_data)
         m.d.comb += [
             self.issue.can_accept.eq((~splitter.active | splitter.finishing) & transfers.w_rdy),
@@ -57,6 +65,21 @@ class LoadUnit(wiring.Component):
         ]
         self._respond(m, transfers, walker)
         return m
+
+    def _gather(self, m: Module, instruction: data.View, splitter: BurstSplitter) -> None:
+        """Offer the bursts of the splitter, whose segments all begin at the first address, at the places of the ids."""
+        m.submodules.gather = gather = Gather(self._accelerator)
+        connect(m, gather.ids, flipped(self.ids))
+        m.d.comb += [
+            splitter.stride.eq(Mux(instruction.gather, 0, instruction.stride)),
+            gather.start.eq(self.issue.issued),
+            *(getattr(gather, name).eq(instruction[name]) for name in ("gather", "token", "stride")),
+            gather.segment_end.eq(self.request.selected & splitter.segment_end & ~splitter.last),
+            self.request.valid.eq(splitter.request.valid & ~gather.waits),
+            self.request.address.eq(splitter.request.address + gather.offset),
+            self.request.beats.eq(splitter.request.beats),
+            splitter.request.selected.eq(self.request.selected),
+        ]
 
     def _respond(self, m: Module, transfers: SyncFIFO, walker: RowWalker) -> None:
         a = self._accelerator
@@ -70,6 +93,10 @@ class LoadUnit(wiring.Component):
         if a.row_lanes:
             writes |= {Buffer.TABLE: self.table}
             line_bits |= {Buffer.TABLE: a.table_line_bits}
+        if a.token_lines:
+            writes |= {Buffer.TOKEN: self.token, Buffer.WORD: self.word, Buffer.EMBEDDING: self.embedding}
+            line_bits |= {Buffer.TOKEN: a.token_line_bits, Buffer.WORD: a.word_line_bits}
+            line_bits |= {Buffer.EMBEDDING: a.embedding_line_bits}
         numbers = range(max(line_bits) + 1)
         banks = Array(
             {Buffer.ACTIVATION: a.rows, Buffer.WEIGHT: a.columns}.get(Buffer(number), 1) for number in numbers
@@ -99,4 +126,5 @@ class LoadUnit(wiring.Component):
             ]
 
 
-_SPLIT_OPERANDS = ("address", "segments", "segment_beats", "stride")
+_SPLIT_OPERANDS = ("address", "segments", "segment_beats")
+_TEXT = ("token", "word", "embedding")

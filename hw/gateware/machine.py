@@ -10,6 +10,7 @@ from hw.arch import Accelerator
 from hw.gateware.array import Array
 from hw.gateware.buffers import ActivationBuffer, FixedBuffer, KeyBuffer, LoadBuffer, OutputBuffer, SumsBuffer
 from hw.gateware.drain import DrainUnit
+from hw.gateware.embedding import CopiedBuffer
 from hw.gateware.fetch import Fetch, ReadArbiter
 from hw.gateware.interfaces import ADDRESS_BITS, queued_bits, units_of
 from hw.gateware.issue import IssueQueue, TokenCounters
@@ -22,7 +23,7 @@ from hw.gateware.store import StoreUnit
 from hw.gateware.trace import UNIT_COUNT, StateCounters, TraceRecord, UnitTrace
 from hw.gateware.vector import STAGES as VECTOR_STAGES
 from hw.gateware.vector import VectorUnit
-from hw.isa import TOKEN_UNITS, Unit
+from hw.isa import OWN_WAITS, TOKEN_UNITS, Unit
 
 CORE_MODULE = "tallybert_core"
 MACHINE_MODULE = "tallybert_machine"
@@ -98,6 +99,8 @@ class Machine(wiring.Component):
             m.submodules.vector = clear(vector := VectorUnit(a))
             units[Unit.VECTOR] = vector
             self._connect_vector(m, load, drain, vector, activations)
+            if a.token_lines:
+                self._connect_text(m, load, vector)
         if a.row_lanes:
             units[Unit.ROW] = add_row_unit(m, a, clear, units, activations)
         connect(m, arbiter.load, load.request)
@@ -206,6 +209,23 @@ class Machine(wiring.Component):
         connect(m, vector.activation, activations.slices)
         m.d.comb += vector.taken.eq(drain.activation.banks.any())
 
+    def _connect_text(self, m: Module, load: LoadUnit, vector: VectorUnit) -> None:
+        a = self._accelerator
+        m.submodules.tokens_of_text = tokens = LoadBuffer(
+            "token", banks=1, lines=a.token_lines, line_bits=a.token_line_bits, port_bits=a.port_bits
+        )
+        connect(m, load.token, tokens.write)
+        connect(m, load.ids, tokens.read)
+        for name, lines, line_bits, readers in (
+            ("word", a.word_lines, a.word_line_bits, (vector.word_scale, vector.word_bits)),
+            ("embedding", a.embedding_lines, a.embedding_line_bits, (vector.place, vector.kind)),
+        ):
+            buffer = CopiedBuffer(name, lines=lines, line_bits=line_bits, port_bits=a.port_bits)
+            m.submodules[f"{name}s"] = buffer
+            connect(m, getattr(load, name), buffer.write)
+            connect(m, readers[0], buffer.first)
+            connect(m, readers[1], buffer.second)
+
     def _connect_queues(
         self, m: Module, clear: ResetInserter, sequencer: Sequencer, fetch: Fetch, units: dict[Unit, wiring.Component]
     ) -> dict[Unit, IssueQueue]:
@@ -216,7 +236,7 @@ class Machine(wiring.Component):
                 depth=self._accelerator.queue_depth,
                 in_flight=self._in_flight(unit),
                 bits=queued_bits(unit, self._accelerator),
-                own=unit if unit is Unit.VECTOR else None,
+                own=unit if unit in OWN_WAITS else None,
             )
             m.submodules[f"{unit.name.lower()}_queue"] = clear(queue)
             connect(m, queue.unit, component.issue)

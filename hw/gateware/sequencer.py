@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from hw.arch import Accelerator
 from hw.gateware.interfaces import INSTRUCTION_BITS, TOKEN_UNIT_COUNT, instruction_layout
 from hw.gateware.popcount import balanced_sum
-from hw.isa import FIELDS, UNIT_OF, Buffer, Destination, Opcode, SumsDestination, Unit
+from hw.isa import FIELDS, UNIT_OF, Buffer, Destination, Opcode, Source, SumsDestination, Unit
 
 
 class ErrorCode(IntEnum):
@@ -123,6 +123,17 @@ class Sequencer(wiring.Component):
         if not a.vector_lanes:
             needs += [Const(0)] if code is Opcode.VECTOR else []
             needs += [(view.buffer != Buffer.SCALE) & (view.buffer != Buffer.LEVEL)] if code is Opcode.LOAD else []
+        return needs + self._needs_of_text(code, view)
+
+    def _needs_of_text(self, code: Opcode, view: data.View) -> list[Value]:
+        """Return that an instruction needs no buffer of tokens, words or embeddings that is not there."""
+        there, needs = self._accelerator.token_lines > 0, []
+        if code is Opcode.LOAD:
+            last = Buffer.EMBEDDING if there else Buffer.TABLE
+            needs = [view.buffer <= last, *([] if there else [~view.gather])]
+            needs += [] if self._accelerator.row_lanes else [view.buffer != Buffer.TABLE]
+        if code is Opcode.VECTOR:
+            needs = [view.source <= (Source.EMBEDDING if there else Source.FIXED)]
         return needs
 
     def _run(self, m: Module, halt: Signal) -> None:

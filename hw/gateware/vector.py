@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
-from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.lib.wiring import In, Member, Out, connect, flipped
 
 from hw.arch import PARAMETER_BITS, Accelerator
 from hw.gateware import vector_lane
@@ -17,7 +17,7 @@ from hw.gateware.delayed import delayed
 from hw.gateware.interfaces import Issue, LineRead, LineWrite, SliceWrite, Words, instruction_layout
 from hw.gateware.popcount import fold32
 from hw.gateware.row_table import RowTable
-from hw.gateware.stages import Stages as _Stages
+from hw.gateware.stages import Stages as Stages
 from hw.gateware.vector_codes import CodeWriter
 from hw.gateware.vector_lane import FIXED_BITS
 from hw.gateware.vector_steps import SETS, VectorCounter
@@ -27,6 +27,12 @@ LANE_MODULE = "tallybert_vector_lane"
 
 #: The stages of the pipeline: those of a lane, and the one in which results are written.
 STAGES = vector_lane.LATENCY + 1
+
+
+def _text_ports(a: Accelerator) -> dict[str, Member]:
+    """Return what the source embedding reads: a word's scale and bits, and the numbers of its place and its type."""
+    word, embedding = Out(LineRead(1, a.word_line_bits)), Out(LineRead(1, a.embedding_line_bits))
+    return {"word_scale": word, "word_bits": word, "place": embedding, "kind": embedding}
 
 
 class VectorUnit(wiring.Component):
@@ -49,6 +55,7 @@ class VectorUnit(wiring.Component):
                 "fixed": Out(LineWrite(fixed_line)),
                 "scale": Out(LineRead(1, a.parameter_line_bits)),
                 "level": Out(LineRead(1, a.parameter_line_bits)),
+                **(_text_ports(a) if a.token_lines else {}),
                 "activation": Out(SliceWrite(a)),
                 "taken": In(1),
                 "retire": Out(1),
@@ -65,7 +72,7 @@ class VectorUnit(wiring.Component):
         m.submodules.table = table = RowTable(rows=a.rows, lanes=a.vector_lanes)
         connect(m, counter.issue, flipped(self.issue))
         advance, leaves = Signal(), Signal()
-        stages = _Stages(m, counter.step, advance)
+        stages = Stages(m, counter.step, advance)
         codes = self._codes(m, stages, advance)
         m.d.comb += [
             advance.eq(~codes.stays),
@@ -92,7 +99,7 @@ class VectorUnit(wiring.Component):
         m.d.comb += [table.mask.eq(codes.mask), *(table.values[lane].eq(y) for lane, y in enumerate(results))]
         return m
 
-    def _read(self, m: Module, stages: _Stages, table: RowTable, advance: Signal) -> None:
+    def _read(self, m: Module, stages: Stages, table: RowTable, advance: Signal) -> None:
         """Read for each stage in the cycle in which a step enters it: data stand as long as the pipeline does."""
         from_fixed = stages.at(0, "from_fixed")
         m.d.comb += [
@@ -106,8 +113,14 @@ class VectorUnit(wiring.Component):
             self.residual.line.eq(stages.at(4, "add_line")),
             self.level.line.eq(stages.at(5, "level_line")),
         ]
+        if self._accelerator.token_lines:
+            lines = {"word_scale": "word_line", "word_bits": "bits_line", "place": "add_line", "kind": "type_line"}
+            for port, line in lines.items():
+                read = getattr(self, port)
+                m.d.comb += [read.enable.eq(self.entering & stages.at(0, "from_text"))]
+                m.d.comb += [read.line.eq(stages.at(0, line))]
 
-    def _lanes(self, m: Module, stages: _Stages, row: data.View, advance: Signal) -> list[Signal]:
+    def _lanes(self, m: Module, stages: Stages, row: data.View, advance: Signal) -> list[Signal]:
         """Return the results of the lanes, those of the step in the last stage."""
         a = self._accelerator
         limit, unsigned_set = self._limit(m, stages)
@@ -116,17 +129,35 @@ class VectorUnit(wiring.Component):
         common |= {"distance": delayed(m, row.distance, "distance", enable=advance)}
         common |= {"scale": stages.at(3, "scale"), "shift": stages.at(4, "shift"), "add": stages.at(5, "add")}
         common |= {"limit": limit, "unsigned_set": unsigned_set}
+        text = self._texts(m, stages)
+        if a.token_lines:
+            common |= {"text": stages.at(2, "from_text")}
         results = []
         for lane, value in enumerate(self._values(m, stages)):
             scale = self.scale.data[0][lane * PARAMETER_BITS :]
             operands = {"value": value, "multiplier": scale[:16], "addend": scale[16:48]}
             operands["residual"] = self.residual.data[0][lane * FIXED_BITS : (lane + 1) * FIXED_BITS]
+            operands |= {port: data[lane] for port, data in text.items()}
             result = Signal(signed(vector_lane.result_bits(a.sum_bits)), name=f"result{lane}")
             m.submodules[f"lane{lane}"] = use_cell(LANE_MODULE, {"result": result}, common | operands)
             results.append(result)
         return results
 
-    def _values(self, m: Module, stages: _Stages) -> list[Value]:
+    def _texts(self, m: Module, stages: Stages) -> dict[str, list[Value]]:
+        """Return what the lanes add up in stage 1 of an embedding: bits and scale of the word, place and type."""
+        a = self._accelerator
+        if not a.token_lines:
+            return {}
+        lanes, bits = range(a.vector_lanes), Signal(a.vector_lanes)
+        m.d.comb += bits.eq(pick(self.word_bits.data[0], stages.at(1, "bits_piece"), a.vector_lanes))
+        of_lanes = {
+            name: [line[lane * FIXED_BITS : (lane + 1) * FIXED_BITS] for lane in lanes]
+            for name, line in (("place", self.place.data[0]), ("kind", self.kind.data[0]))
+        }
+        scale = self.word_scale.data[0][:FIXED_BITS]
+        return {"bit": [bits[lane] for lane in lanes], "word_scale": [scale for _ in lanes], **of_lanes}
+
+    def _values(self, m: Module, stages: Stages) -> list[Value]:
         """Return the numbers of the slice in stage 1, from the one buffer or the other."""
         a = self._accelerator
         line, sums = Signal(a.sum_line_sums * a.sum_bits), Signal(a.vector_lanes * a.sum_bits)
@@ -141,7 +172,7 @@ class VectorUnit(wiring.Component):
             values.append(value)
         return values
 
-    def _limit(self, m: Module, stages: _Stages) -> tuple[Value, Value]:
+    def _limit(self, m: Module, stages: Stages) -> tuple[Value, Value]:
         """Return the largest result of the step in stage 4, and whether 0 is the least one."""
         fixed = (1 << FIXED_BITS - 1) - 1
         if self._accelerator.code_bits == 1:
@@ -151,7 +182,7 @@ class VectorUnit(wiring.Component):
         m.d.comb += coded.eq(planes != 1)
         return Mux(coded, of_codes, fixed), coded & ~is_signed
 
-    def _codes(self, m: Module, stages: _Stages, advance: Signal) -> CodeWriter:
+    def _codes(self, m: Module, stages: Stages, advance: Signal) -> CodeWriter:
         """Return what writes the codes of the step in the last stage. Its valid lanes are found one stage before."""
         a = self._accelerator
         m.submodules.codes = codes = CodeWriter(a, vector_lane.result_bits(a.sum_bits))
@@ -170,7 +201,7 @@ class VectorUnit(wiring.Component):
         ]
         return codes
 
-    def _keep_rows(self, m: Module, stages: _Stages, table: RowTable, counter: VectorCounter, leaves: Signal) -> None:
+    def _keep_rows(self, m: Module, stages: Stages, table: RowTable, counter: VectorCounter, leaves: Signal) -> None:
         """Let the rows of an instruction with `statistics` into the table, and nothing else in until they are there."""
         blocked, done = Signal(), Signal()
         statistics, end = stages.at(STAGES, "statistics"), stages.at(STAGES, "end")

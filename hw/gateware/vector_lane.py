@@ -6,7 +6,9 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.arch import Accelerator
 from hw.gateware.delayed import delayed
+from hw.gateware.embedding import text_sum
 from hw.gateware.row_root import DISTANCE_BITS, FACTOR_BITS, OFFSET_BITS
 
 #: A step that is in stage 1 in cycle t has its `result` in t + LATENCY, if the lane always advances.
@@ -59,12 +61,16 @@ class VectorLane(wiring.Component):
        of 15 for fixed numbers, b - 1 for signed and b for unsigned codes of b bits;
     5. `add`, `residual`: sat_16(y + residual) where `add`, else y.
 
+    A lane for `text` also takes, in stage 1, `bit`, `word_scale`, `place` and `kind`: their sum, clamped to 16 bits,
+    is v where the step has `text` in stage 2.
+
     The result of a step that is in stage 1 in cycle t is on `result` LATENCY cycles with `advance` later, until the
     next one; throughput is one step per cycle. Nothing is reset: what is in the stages is whatever came in.
     """
 
-    def __init__(self, sum_bits: int) -> None:
-        self._width = width = result_bits(sum_bits)
+    def __init__(self, sum_bits: int, text: bool = False) -> None:
+        self._width, self._text = result_bits(sum_bits), text
+        of_text = {"bit": In(1), "word_scale": In(16), "place": In(16), "kind": In(16), "text": In(1)}
         super().__init__(
             {
                 "advance": In(1),
@@ -81,7 +87,8 @@ class VectorLane(wiring.Component):
                 "unsigned_set": In(1),
                 "add": In(1),
                 "residual": In(signed(FIXED_BITS)),
-                "result": Out(signed(width)),
+                **(of_text if text else {}),
+                "result": Out(signed(self._width)),
             }
         )
 
@@ -92,7 +99,11 @@ class VectorLane(wiring.Component):
         product = self._held(m, self.value[:FIXED_BITS].as_signed() * self.factor - self.offset, "product")
 
         g = saturate(m, round_shift(m, product, self.distance), _NORMALISED_BITS)
-        v = self._held(m, Mux(normalised, g, given), "v")
+        number: Value = Mux(normalised, g, given)
+        if self._text:
+            total = text_sum(m, bit=self.bit, scale=self.word_scale, place=self.place, kind=self.kind)
+            number = Mux(self.text, saturate(m, self._held(m, total, "total"), FIXED_BITS), number)
+        v = self._held(m, number, "v")
 
         passed = self._held(m, v, "passed")
         scaled = self._held(m, self.scale, "scaled")
@@ -120,3 +131,8 @@ class VectorLane(wiring.Component):
         outside = (magnitude[: len(mask)] & ~mask).any() | magnitude[len(mask) :].any()
         bound = Cat(mask ^ sign.replicate(len(mask)), sign)
         return Mux(below_zero, 0, Mux(outside, bound, value[:FIXED_BITS])).as_signed()
+
+
+def vector_lane_of(accelerator: Accelerator) -> VectorLane:
+    """Return the lane of an accelerator's vector unit."""
+    return VectorLane(accelerator.sum_bits, text=accelerator.token_lines > 0)

@@ -23,12 +23,15 @@ class VectorStep(data.StructLayout):
 
     `row_end` marks the last slice of a row: its first `rest` lanes are valid, in any other slice all are. `bank` and
     `piece` say where in a line of the sums buffer the slice stands, `code_lines` and `position` where its codes go. Of
-    codes of several `planes`, `plane_bit` is the bit that the step writes.
+    codes of several `planes`, `plane_bit` is the bit that the step writes. Of embeddings, `word_line` has the scale of
+    the row's word, `bits_line` and `bits_piece` its bits of the slice, `type_line` what its type adds.
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
         a = accelerator
         coded = {"planes": 4, "code_signed": 1, "plane_bit": range(a.code_bits)} if a.code_bits > 1 else {}
+        lines = dict.fromkeys(("word_line", "bits_line", "type_line"), 16)
+        text = {"from_text": 1, "bits_piece": range(a.word_line_slices), **lines} if a.token_lines else {}
         super().__init__(
             {
                 "valid": 1,
@@ -48,6 +51,7 @@ class VectorStep(data.StructLayout):
                 "position": range(a.line_slices),
                 **_CARRIED,
                 **coded,
+                **text,
             }
         )
 
@@ -95,6 +99,8 @@ class VectorCounter(wiring.Component):
         ]
         sum_line = self._walk_sums(m, head, number, slice_done)
         self._locate(m, held, (number, index, sum_line), plane_lines)
+        if a.token_lines:
+            self._walk_words(m, (head, held), (number, index), slice_done)
         with m.If(slice_done):
             m.d.sync += [number.eq(number + 1), index.eq(index + 1)]
             m.d.sync += channels_left.eq(channels_left - a.vector_lanes)
@@ -146,6 +152,25 @@ class VectorCounter(wiring.Component):
         with m.If(self.issue.issued):
             m.d.sync += [bank.eq(0), first_line.eq(head.source_line)]
         return line
+
+    def _walk_words(
+        self, m: Module, operands: tuple[data.View, data.View], place: tuple[Signal, Signal], slice_done: Signal
+    ) -> None:
+        """Give the lines of a word: its scale, then as many lines of bits as its slices fill, then the next word."""
+        step, (head, held), (number, index) = self.step, operands, place
+        shift = (self._accelerator.word_line_slices - 1).bit_length()
+        word_line = Signal(16)
+        m.d.comb += [
+            step.from_text.eq(held.source == Source.EMBEDDING),
+            step.word_line.eq(word_line),
+            step.bits_line.eq(word_line + 1 + (number >> shift)),
+            step.bits_piece.eq(number[:shift]),
+            step.type_line.eq(held.scale_line + Mux(held.typed, index, number)),
+        ]
+        with m.If(slice_done & step.row_end):
+            m.d.sync += word_line.eq(step.bits_line + 1)
+        with m.If(self.issue.issued):
+            m.d.sync += word_line.eq(head.source_line)
 
     def _locate(self, m: Module, held: data.View, place: tuple[Signal, Signal, Value], plane_lines: Value) -> None:
         """Give the lines of a slice: its `number` in the row, and its `index` in the rows one after the other."""

@@ -16,7 +16,7 @@ from hw.gateware.machine import CORE_MODULE, MACHINE_MODULE, Core, Machine
 from hw.gateware.row import LANE_MODULE as ROW_LANE_MODULE
 from hw.gateware.row_lane import RowLane
 from hw.gateware.vector import LANE_MODULE
-from hw.gateware.vector_lane import VectorLane
+from hw.gateware.vector_lane import vector_lane_of
 
 MINIMUM_YOSYS = (0, 40)
 ATTRIBUTES = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding")
@@ -33,8 +33,8 @@ def generate(accelerator: Accelerator) -> str:
         MACHINE_MODULE: Machine(accelerator),
         CORRECTION_MODULE: RowCorrection(accelerator),
         ELEMENT_MODULE: ProcessingElement(accelerator),
-        **({LANE_MODULE: VectorLane(accelerator.sum_bits)} if accelerator.vector_lanes else {}),
         **({ROW_LANE_MODULE: RowLane(accelerator)} if accelerator.row_lanes else {}),
+        **({LANE_MODULE: vector_lane_of(accelerator)} if accelerator.vector_lanes else {}),
         **banks_of(accelerator),
     }
     texts = [rtlil.convert(component, name=name, emit_src=False) for name, component in modules.items()]

@@ -34,8 +34,8 @@ def put_cells_inside(monkeypatch: pytest.MonkeyPatch, cells: Mapping[str, Callab
 
 def put_banks_inside(monkeypatch: pytest.MonkeyPatch, make: Callable[[str], Bank]) -> None:
     """Let the buffers hold their banks themselves; `make` makes one by the name of its buffer."""
-    buffers = ("activation", "weight", "threshold", "output", "key", "sums", "fixed", "scale", "level")
-    buffers += ("score", "table")
+    buffers = ("activation", "weight", "threshold", "output", "key", "sums", "fixed", "scale", "level", "score")
+    buffers += ("table", "token", "word", "embedding")
     put_cells_inside(monkeypatch, {f"tallybert_{buffer}_bank": partial(make, buffer) for buffer in buffers})
 
 

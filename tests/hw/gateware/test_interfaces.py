@@ -13,7 +13,7 @@ from tests.hw.gateware.clockwork import check, drive, simulate
 
 def test_a_unit_is_given_what_it_uses() -> None:
     small, coded = Accelerator(), Accelerator(code_bits=2)
-    assert {unit.name: queued_bits(unit, small) for unit in Unit if unit is not Unit.SEQUENCER} == {
+    assert {unit.name: queued_bits(unit, small) for unit in Unit if unit not in (Unit.ROW, Unit.SEQUENCER)} == {
         "LOAD": 160,
         "ARRAY": 160,
         "DRAIN": 160,
@@ -22,6 +22,7 @@ def test_a_unit_is_given_what_it_uses() -> None:
         "ROW": 208,
     }
     assert queued_bits(Unit.ARRAY, coded) == 200
+    assert queued_bits(Unit.LOAD, Accelerator(vector_lanes=1, token_lines=2)) == 176
 
 
 def test_what_no_legal_instruction_uses_is_not_fetched() -> None:

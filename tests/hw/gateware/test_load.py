@@ -11,7 +11,7 @@ import pytest
 from hw.arch import Accelerator
 from hw.gateware.load import LoadUnit
 from hw.isa import Buffer, Opcode
-from tests.hw.gateware.clockwork import check, drive, fold, instruction, seeded, simulate, simulate_with_resets
+from tests.hw.gateware.clockwork import check, drive, fold, instruction, seeded, seen, simulate, simulate_with_resets
 from tests.hw.gateware.transfers import bursts_of, places_of
 
 ACCELERATORS = [
@@ -21,37 +21,50 @@ ACCELERATORS = [
     Accelerator(rows=3, columns=4, port_bits=128, transfers_in_flight=3, vector_lanes=8),
     Accelerator(rows=2, columns=4, port_bits=8, transfers_in_flight=2, vector_lanes=1, row_lanes=4),
     Accelerator(rows=3, columns=4, port_bits=64, transfers_in_flight=2, row_lanes=8),
-    Accelerator(rows=1, columns=2, word_bits=8, port_bits=256, transfers_in_flight=2, vector_lanes=1),
+    Accelerator(rows=1, columns=2, word_bits=8, port_bits=256, transfers_in_flight=2, vector_lanes=1, token_lines=2),
+    Accelerator(rows=2, columns=2, word_bits=8, port_bits=8, burst_beats=3, vector_lanes=2, token_lines=65536),
+    Accelerator(rows=2, columns=4, port_bits=32, transfers_in_flight=1, vector_lanes=16, token_lines=8),
 ]
 Operands = dict[str, int]
 
 
 def buffers_of(a: Accelerator) -> dict[Buffer, str]:
     """Return the names of the buffers that can be loaded."""
-    return {buffer: buffer.name.lower() for buffer in list(Buffer)[: 5 if a.vector_lanes else 3]} | (
-        {Buffer.TABLE: "table"} if a.row_lanes else {}
-    )
+    there = [*list(Buffer)[: 5 if a.vector_lanes else 3], *([Buffer.TABLE] if a.row_lanes else [])]
+    there += list(Buffer)[6:] if a.token_lines else []
+    return {buffer: buffer.name.lower() for buffer in there}
 
 
 def line_beats_of(a: Accelerator, buffer: int) -> int:
     own = {Buffer.THRESHOLD: a.threshold_line_beats}
     own |= dict.fromkeys((Buffer.SCALE, Buffer.LEVEL), a.parameter_line_beats)
     own |= {Buffer.TABLE: a.table_line_bits // a.port_bits}
+    own |= {Buffer.TOKEN: a.token_line_bits // a.port_bits, Buffer.EMBEDDING: a.embedding_line_bits // a.port_bits}
+    own |= {Buffer.WORD: a.word_line_bits // a.port_bits} if a.vector_lanes else {}
     return own.get(Buffer(buffer), a.line_beats)
 
 
 class LoadTwin:
-    """What the unit holds: bursts not yet selected, the beats' places of each transfer, a retirement to come."""
+    """What the unit holds: bursts not yet selected, the beats' places of each transfer, a retirement to come.
 
-    def __init__(self, a: Accelerator) -> None:
-        self.a = a
+    Of a gather, `later` is how many cycles the burst that is next is not yet offered, and `first` how many bursts are
+    left where the first burst of a segment is next.
+    """
+
+    def __init__(self, a: Accelerator, ids: list[int]) -> None:
+        self.a, self.ids = a, ids
         self.bursts: list[tuple[int, int]] = []
+        self.first: set[int] = set()
+        self.later = 0
         self.transfers: deque[deque[tuple[int, ...]]] = deque()
         self.retire = 0
 
     def accepts(self, selected: int) -> bool:
         ends = not self.bursts or (selected and len(self.bursts) == 1)
         return bool(ends) and len(self.transfers) < self.a.transfers_in_flight
+
+    def offers(self) -> bool:
+        return bool(self.bursts) and not self.later
 
     def places(self, load: Operands) -> deque[tuple[int, ...]]:
         a, buffer = self.a, load["buffer"]
@@ -64,13 +77,13 @@ class LoadTwin:
     def outputs(self, selected: int, beat_valid: int, beat: int) -> dict[str, int]:
         state = {
             "issue.can_accept": int(self.accepts(selected)),
-            "request.valid": int(bool(self.bursts)),
+            "request.valid": int(self.offers()),
             "pending": int(bool(self.transfers)),
             "retire": self.retire,
             "words.valid": beat_valid,
             "words.end": 0,
         }
-        if self.bursts:
+        if self.offers():
             state |= {"request.address": self.bursts[0][0], "request.beats": self.bursts[0][1]}
         names = buffers_of(self.a)
         state |= {f"{name}.enable": 0 for name in names.values()}
@@ -84,14 +97,28 @@ class LoadTwin:
     def step(self, issued: Operands | None, selected: int, beat_valid: int) -> None:
         self.retire = 0
         self.bursts = self.bursts[selected:]
+        self.later = 2 if selected and len(self.bursts) in self.first else max(self.later - 1, 0)
         if beat_valid:
             self.retire = self.transfers[0].popleft()[-1]
             if self.retire:
                 self.transfers.popleft()
         if issued:
             self.transfers.append(self.places(issued))
-            split = ("address", "segments", "segment_beats", "stride")
-            self.bursts = bursts_of(self.a, **{name: issued[name] for name in split})
+            split = {name: issued[name] for name in ("address", "segments", "segment_beats", "stride")}
+            self.bursts, self.first, self.later = bursts_of(self.a, **split), set(), 0
+            if issued["gather"]:
+                self.bursts, self.first = gathered(self.a, issued, self.ids)
+                self.later = 2
+
+
+def gathered(a: Accelerator, load: Operands, ids: list[int]) -> tuple[list[tuple[int, int]], set[int]]:
+    """Return the bursts of a gather, and how many are left where each segment begins."""
+    of_segments = []
+    for index in range(load["segments"]):
+        address = load["address"] + ids[(load["token"] + index) % len(ids)] * 2 ** load["stride"]
+        of_segments.append(bursts_of(a, address=address, segments=1, segment_beats=load["segment_beats"], stride=0))
+    left = [sum(len(bursts) for bursts in of_segments[index:]) for index in range(len(of_segments))]
+    return [burst for bursts in of_segments for burst in bursts], set(left)
 
 
 def random_load(a: Accelerator, random: Random) -> Operands:
@@ -103,15 +130,28 @@ def random_load(a: Accelerator, random: Random) -> Operands:
     address = random.choice([0, 4096 - 2 * a.beat_bytes, random.randrange(0, 1 << 16, a.beat_bytes)])
     stride = random.randrange(0, 1 << 14, a.beat_bytes)
     counts = {"row_beats": row_beats, "segments": segments, "segment_beats": total // segments}
-    return counts | {"buffer": int(buffer), "line": random.randrange(8), "address": address, "stride": stride}
+    load = counts | {"buffer": int(buffer), "line": random.randrange(8), "address": address, "stride": stride}
+    least = (total // segments * a.beat_bytes - 1).bit_length()
+    if a.token_lines and least <= 12 and random.random() < 0.6:
+        load["stride"] = random.randint(least, 12)
+        load["address"] = random.choice([0, random.getrandbits(32), (1 << 32) - 1]) >> 12 << 12
+        load["address"] += random.randrange(4096) >> load["stride"] << load["stride"]
+        return load | {"gather": 1, "token": random.choice([0, 65535, random.randrange(65536)])}
+    return load | {"gather": 0, "token": 0}
+
+
+def line_of_ids(a: Accelerator, ids: list[int], line: int) -> int:
+    in_a_line = a.token_line_bits // 16
+    return sum(ids[(line * in_a_line + j) % len(ids)] << 16 * j for j in range(in_a_line))
 
 
 async def compare(ctx: Any, dut: LoadUnit, a: Accelerator, random: Random, cycles: int, rates: dict[str, float]) -> int:
     """Run the unit beside a fresh twin; a memory answers what was selected, in order. Return how many have retired."""
-    twin, owed, retired = LoadTwin(a), 0, 0
+    ids = [random.choice([0, 65535, random.getrandbits(16)]) for _ in range(1024)]
+    twin, owed, retired = LoadTwin(a, ids), 0, 0
     load = random_load(a, random)
     for cycle in range(cycles):
-        selected = int(bool(twin.bursts) and random.random() < rates["select"])
+        selected = int(twin.offers() and random.random() < rates["select"])
         beat_valid, beat = int(owed > 0 and random.random() < rates["beat"]), random.getrandbits(a.port_bits)
         issued = int(twin.accepts(selected) and random.random() < rates["issue"])
         drive(ctx, dut, {"issue.head": instruction(Opcode.LOAD, **load), "issue.issued": issued})
@@ -121,7 +161,10 @@ async def compare(ctx: Any, dut: LoadUnit, a: Accelerator, random: Random, cycle
         owed += selected * (twin.bursts[0][1] if twin.bursts else 0) - beat_valid
         twin.step(load if issued else None, selected, beat_valid)
         load = random_load(a, random) if issued else load
+        answer = {"ids.data": line_of_ids(a, ids, seen(ctx, dut, "ids.line"))} if a.token_lines else {}
+        read = a.token_lines and seen(ctx, dut, "ids.enable")
         await ctx.tick()
+        drive(ctx, dut, answer if read else {})
     drive(ctx, dut, {"issue.issued": 0, "request.selected": 0, "beat_valid": 0})
     return retired
 
@@ -178,6 +221,31 @@ def test_latencies() -> None:
         check(ctx, dut, {"retire": 0})
 
     simulate(dut, process)
+
+
+def test_segments_of_a_gather_are_offered_two_cycles_later() -> None:
+    """Three segments of two bursts: issued in 0, each burst selected as it is offered, but the second one in 5."""
+    a = Accelerator(port_bits=32, burst_beats=2, vector_lanes=1, token_lines=2)
+    dut, ids = LoadUnit(a), [7, 65535, 3, 9, 1]
+    load = {"buffer": Buffer.WORD, "address": 0x30000, "line": 0, "row_beats": 1, "segments": 3, "segment_beats": 3}
+    selected = {3: 0x30070, 5: 0x30078, 8: 0x12FFF0, 9: 0x12FFF8, 12: 0x30030, 13: 0x30038}
+    offered: dict[int, int] = {}
+
+    async def process(ctx: Any) -> None:
+        for cycle in range(20):
+            gather = load | {"stride": 4, "gather": 1, "token": 0}
+            drive(ctx, dut, {"issue.head": instruction(Opcode.LOAD, **gather), "issue.issued": int(cycle == 0)})
+            drive(ctx, dut, {"request.selected": int(cycle in selected)})
+            if seen(ctx, dut, "request.valid"):
+                offered[cycle] = seen(ctx, dut, "request.address")
+            check(ctx, dut, {"issue.can_accept": int(cycle == 0 or cycle >= 13)}, cycle)
+            answer = {"ids.data": line_of_ids(a, ids, seen(ctx, dut, "ids.line"))}
+            read = seen(ctx, dut, "ids.enable")
+            await ctx.tick()
+            drive(ctx, dut, answer if read else {})
+
+    simulate(dut, process)
+    assert offered == selected | {4: 0x30078}
 
 
 @pytest.mark.parametrize("depth", [1, 2, 5])

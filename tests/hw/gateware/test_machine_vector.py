@@ -14,7 +14,7 @@ from hw.gateware.bank import Bank, bank_sizes
 from hw.gateware.element import ProcessingElement, RowCorrection
 from hw.gateware.machine import Machine
 from hw.gateware.vector import LANE_MODULE
-from hw.gateware.vector_lane import VectorLane
+from hw.gateware.vector_lane import vector_lane_of
 from hw.isa import Opcode, Source, Unit, make
 from tests.hw.gateware.cells import put_cells_inside
 from tests.hw.gateware.clockwork import drive, fold, seen, simulate
@@ -29,7 +29,7 @@ Record = tuple[int, int, int]
 def machine(a: Accelerator, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """Return a machine that holds its cells and banks itself."""
     cells = {ELEMENT_MODULE: partial(ProcessingElement, a), CORRECTION_MODULE: partial(RowCorrection, a)}
-    cells |= {LANE_MODULE: partial(VectorLane, a.sum_bits)}
+    cells |= {LANE_MODULE: partial(vector_lane_of, a)}
     cells |= {f"tallybert_{buffer}_bank": partial(Bank, **size._asdict()) for buffer, size in bank_sizes(a).items()}
     put_cells_inside(monkeypatch, cells)
     return Machine(a)

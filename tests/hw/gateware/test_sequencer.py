@@ -8,7 +8,7 @@ import pytest
 
 from hw.arch import Accelerator
 from hw.gateware.sequencer import ErrorCode, Sequencer
-from hw.isa import ALL_UNITS, FIELDS, UNIT_OF, Buffer, Destination, Field, Opcode, SumsDestination, make
+from hw.isa import ALL_UNITS, FIELDS, UNIT_OF, Buffer, Destination, Field, Opcode, Source, SumsDestination, make
 from tests.hw.gateware.clockwork import simulate
 
 STORE = {"address": 0, "line": 0, "row_beats": 1, "segments": 1, "segment_beats": 1, "stride": 0}
@@ -106,7 +106,7 @@ def test_the_vector_unit_and_its_buffers_need_lanes(vector_lanes: int) -> None:
     for code, operands in ((Opcode.SUMS, SUMS), (Opcode.VECTOR, VECTOR)):
         takes_or_stops(Sequencer(a), number(code, **operands), vector_lanes > 0)
     for buffer in Buffer:
-        legal = vector_lanes > 0 or buffer not in (Buffer.SCALE, Buffer.LEVEL)
+        legal = buffer <= Buffer.THRESHOLD or (vector_lanes > 0 and buffer <= Buffer.LEVEL)
         takes_or_stops(Sequencer(a), number(Opcode.LOAD, **(LOAD | {"buffer": buffer})), legal)
 
 
@@ -118,6 +118,19 @@ def test_scores_and_their_codes_need_row_lanes(vector_lanes: int, row_lanes: int
     for destination, lanes in there.items():
         takes_or_stops(Sequencer(a), number(Opcode.SUMS, **(SUMS | {"destination": destination})), lanes > 0)
     takes_or_stops(Sequencer(a), number(Opcode.SOFTMAX, **SOFTMAX), row_lanes > 0)
+
+
+@pytest.mark.parametrize("token_lines", [0, 2])
+def test_text_needs_its_buffers(token_lines: int) -> None:
+    a = Accelerator(vector_lanes=1, token_lines=token_lines)
+    for buffer in range(16):
+        legal = buffer <= Buffer.LEVEL or (token_lines > 0 and Buffer.TOKEN <= buffer <= Buffer.EMBEDDING)
+        takes_or_stops(Sequencer(a), number(Opcode.LOAD, **(LOAD | {"buffer": buffer})), legal)
+    gather = LOAD | {"gather": 1, "token": 5, "stride": 4}
+    takes_or_stops(Sequencer(a), number(Opcode.LOAD, **gather), token_lines > 0)
+    for source in range(4):
+        legal = source <= Source.FIXED or (token_lines > 0 and source == Source.EMBEDDING)
+        takes_or_stops(Sequencer(a), number(Opcode.VECTOR, **(VECTOR | {"source": source})), legal)
 
 
 PLANES = [

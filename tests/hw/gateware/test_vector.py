@@ -9,28 +9,33 @@ import pytest
 
 from hw.arch import Accelerator
 from hw.gateware.vector import LANE_MODULE, VectorUnit
-from hw.gateware.vector_lane import VectorLane
+from hw.gateware.vector_lane import vector_lane_of
 from hw.isa import Opcode, Source
 from tests.hw.gateware.cells import put_cells_inside
 from tests.hw.gateware.clockwork import check, drive, instruction, seeded, seen, simulate, simulate_with_resets
 from tests.hw.gateware.rows import normalised
 from tests.hw.gateware.vectors import DEFAULTS, Operands, Tables, Twin
 
+TEXT_PORTS = ("word_scale", "word_bits", "place", "kind")
+
 #: Lines of fixed numbers: so many for the rows of one instruction. Block 0 is never written.
 BLOCK, BLOCKS = 32, 3
 THRESHOLDS = (-65536, -32769, -32768, -32767, -1, 0, 1, 2, 32766, 32767, 32768, 65535)
 
 ACCELERATORS = {
-    "lanes = columns": Accelerator(rows=3, columns=4, vector_lanes=4, drain_rows=2, sum_bits=15),
+    "lanes = columns": Accelerator(rows=3, columns=4, vector_lanes=4, drain_rows=2, sum_bits=15, token_lines=2),
     "fewer lanes": Accelerator(rows=4, columns=8, vector_lanes=2, drain_rows=3, sum_bits=31, code_bits=4),
     "more lanes": Accelerator(rows=2, columns=2, vector_lanes=8, word_bits=8, sum_bits=9, port_bits=8, code_bits=8),
     "one lane": Accelerator(rows=1, columns=1, vector_lanes=1, word_bits=1, sum_bits=20, port_bits=8, code_bits=2),
+    "words of more lines": Accelerator(
+        rows=3, columns=8, vector_lanes=16, drain_rows=3, sum_bits=9, word_bits=8, port_bits=16
+    ).replace(token_lines=2),
 }
 
 
 def unit(a: Accelerator, monkeypatch: pytest.MonkeyPatch) -> VectorUnit:
     """Return a unit that holds its lanes itself."""
-    put_cells_inside(monkeypatch, {LANE_MODULE: lambda: VectorLane(a.sum_bits)})
+    put_cells_inside(monkeypatch, {LANE_MODULE: lambda: vector_lane_of(a)})
     return VectorUnit(a)
 
 
@@ -49,6 +54,8 @@ def random_tables(a: Accelerator, random: Random) -> Tables:
         fixed=[[any_number(16, random) for _ in lanes] for _ in range(BLOCK * BLOCKS)],
         scales=[[(any_number(16, random), any_number(32, random)) for _ in lanes] for _ in lines],
         levels=[[[(any_threshold(random), random.getrandbits(1)) for _ in range(3)] for _ in lanes] for _ in lines],
+        words=[random.choice([random.getrandbits(512), 0xFFFF]) % (1 << a.word_line_bits) for _ in range(64)],
+        embeddings=[[any_number(16, random) for _ in lanes] for _ in range(64)],
     )
 
 
@@ -67,6 +74,10 @@ def line_of(a: Accelerator, tables: Tables, port: str, line: int) -> int:
         return packed(lines, a.sum_bits * a.sum_line_sums)
     if port in ("source", "residual"):
         return packed(tables.fixed[line % len(tables.fixed)], 16)
+    if port in ("word_scale", "word_bits"):
+        return tables.words[line % len(tables.words)]
+    if port in ("place", "kind"):
+        return packed(tables.embeddings[line % len(tables.embeddings)], 16)
     if port == "scale":
         entries = [m % 65536 | addend % (1 << 32) << 16 | 0xABCD << 48 for m, addend in tables.scales[line % 16]]
     else:
@@ -85,18 +96,22 @@ def random_vector(a: Accelerator, random: Random, twin: Twin) -> tuple[Operands,
     blocks = [BLOCK * random.randrange(BLOCKS) if own else 0 for _ in range(2)]
     channels = random.randint(1, min(3 * a.vector_lanes + 1, 12))
     vector = DEFAULTS | {
-        "source": random.choice(list(Source)), "rows": random.randint(1, a.rows), "channels": channels,
+        "source": random.randrange(3 if a.token_lines else 2), "rows": random.randint(1, a.rows), "channels": channels,
         "scale": random.getrandbits(1), "shift": random.randrange(32), "sets": random.randrange(4),
         "add_line": blocks[1], "fixed_line": BLOCK * random.randrange(1, BLOCKS), "scale_line": random.randrange(3),
         "level_line": random.randrange(3), "code_group": random.randrange(70), "epsilon": random.choice([0, 1, 9999]),
         **{name: random.randrange(65536) for name in ("code_line", "code_line_1", "code_line_2")},
     }  # fmt: skip
     vector["source_line"] = blocks[0] if vector["source"] == Source.FIXED else random.randrange(8)
+    if vector["source"] == Source.EMBEDDING:
+        vector |= {"scale": 0, "typed": random.getrandbits(1), "add_line": random.randrange(65536)}
+        vector |= {name: random.randrange(65536) for name in ("source_line", "scale_line")}
     held = {twin.norms[row].channels if row in twin.norms else 0 for row in range(vector["rows"])}
     if own and vector["source"] == Source.FIXED and len(held) == 1 and 0 not in held and random.random() < 0.8:
         vector |= {"normalise": 1, "channels": held.pop()}
-    if vector["scale"] or (vector["source"] == Source.FIXED and not vector["normalise"]):
+    if vector["scale"] or (vector["source"] != Source.SUMS and not vector["normalise"]):
         vector |= {name: random.getrandbits(1) for name in ("add", "keep", "statistics")}
+        vector["add"] &= vector["source"] != Source.EMBEDDING
     if a.code_bits > 1 and vector["scale"] and not vector["normalise"] and random.random() < 0.5:
         vector |= {"add": 0, "keep": 0, "statistics": 0, "sets": 1, "code_signed": random.getrandbits(1)}
         vector |= {"planes": random.randint(2, a.code_bits)}
@@ -110,7 +125,8 @@ async def cycle_of(ctx: Any, dut: VectorUnit, twin: Twin, taken: int, issued: Op
     if issued:
         drive(ctx, dut, {"issue.head": instruction(Opcode.VECTOR, **issued)})
     check(ctx, dut, twin.outputs(taken), twin.cycle)
-    ports = [port for port in ("sums", "source", "residual", "scale", "level") if seen(ctx, dut, f"{port}.enable")]
+    ports = [*("sums", "source", "residual", "scale", "level"), *(TEXT_PORTS if a.token_lines else ())]
+    ports = [port for port in ports if seen(ctx, dut, f"{port}.enable")]
     answers = {f"{port}.data": line_of(a, twin.tables, port, seen(ctx, dut, f"{port}.line")) for port in ports}
     twin.step(taken, issued)
     await ctx.tick()

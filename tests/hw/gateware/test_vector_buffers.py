@@ -16,7 +16,7 @@ from hw.gateware.bank import Bank, bank_sizes
 from hw.gateware.buffers import ActivationBuffer, FixedBuffer, LoadBuffer, SumsBuffer
 from hw.gateware.interfaces import BeatWrite, GroupWrite, Issue, LineRead
 from hw.gateware.vector import LANE_MODULE, VectorUnit
-from hw.gateware.vector_lane import VectorLane
+from hw.gateware.vector_lane import vector_lane_of
 from hw.isa import Opcode, Source
 from tests.hw.gateware.cells import put_cells_inside
 from tests.hw.gateware.clockwork import drive, instruction, seeded, seen, simulate
@@ -74,7 +74,7 @@ ACCELERATORS = {
 def surrounded(name: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Accelerator, Surrounded]:
     a = ACCELERATORS[name].replace(scale_lines=8, level_lines=8)
     cells = {f"tallybert_{buffer}_bank": partial(Bank, **size._asdict()) for buffer, size in bank_sizes(a).items()}
-    put_cells_inside(monkeypatch, cells | {LANE_MODULE: partial(VectorLane, a.sum_bits)})
+    put_cells_inside(monkeypatch, cells | {LANE_MODULE: partial(vector_lane_of, a)})
     return a, Surrounded(a)
 
 

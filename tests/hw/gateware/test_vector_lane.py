@@ -9,7 +9,7 @@ import pytest
 
 from hw.gateware.row_root import FACTOR_BITS, OFFSET_BITS
 from hw.gateware.vector_lane import LATENCY, VectorLane
-from tests.hw.gateware.clockwork import drive, seeded, simulate
+from tests.hw.gateware.clockwork import drive, nothing, seeded, simulate
 from tests.hw.gateware.rows import inverse_root, normalised, round_shift, rows, saturated
 
 WIDTHS = [4, 15, 16, 18, 19, 31]
@@ -20,8 +20,8 @@ FIXED = (1 << 15) - 1
 
 #: Which input stands in which stage.
 STAGES = [
-    ("value", "normalise", "factor", "offset"),
-    ("distance",),
+    ("value", "normalise", "factor", "offset", "bit", "word_scale", "place", "kind"),
+    ("distance", "text"),
     ("scale", "multiplier", "addend"),
     ("shift", "limit", "unsigned_set"),
     ("add", "residual"),
@@ -33,7 +33,7 @@ def bits_of(sum_bits: int) -> dict[str, int]:
     return {
         "value": -max(sum_bits, 16), "normalise": 1, "factor": FACTOR_BITS, "offset": -OFFSET_BITS, "distance": 5,
         "scale": 1, "multiplier": -16, "addend": -32, "shift": 5, "limit": 15, "unsigned_set": 1, "add": 1,
-        "residual": -16,
+        "residual": -16, "bit": 1, "word_scale": 16, "place": -16, "kind": -16, "text": 1,
     }  # fmt: skip
 
 
@@ -65,7 +65,9 @@ def bounds(step: Step) -> tuple[int, int]:
 def result_of(step: Step) -> int:
     """Return what a step gives, in integers."""
     y = step["value"]
-    if step["normalise"]:
+    if step["text"]:
+        y = saturated((1 if step["bit"] else -1) * step["word_scale"] + step["place"] + step["kind"], 16)
+    elif step["normalise"]:
         y = saturated(round_shift(step["value"] * step["factor"] - step["offset"], step["distance"]), 18)
     if step["scale"]:
         low, high = bounds(step)
@@ -77,7 +79,7 @@ def run(
     sum_bits: int, steps: list[Step], random: Random, advancing: float = 1, expected: list[int] | None = None
 ) -> None:
     """Send steps through a lane; each stage sees its operands when it is their turn, else anything."""
-    dut, widths = VectorLane(sum_bits), bits_of(sum_bits)
+    dut, widths = VectorLane(sum_bits, text=True), bits_of(sum_bits)
     stages: list[Step | None] = [None] * (LATENCY + 1)
     waiting, results, cycles = list(reversed(steps)), [], 0
 
@@ -220,3 +222,23 @@ def test_normalise_is_that_of_the_definition() -> None:
             expected.append(saturated(round_shift(values[place] * gain + offset, shift), 16))
     assert {-131072, 131071, 0} <= set(expected)
     run(15, steps, random, expected=expected)
+
+
+def test_embeddings_at_the_ends_of_16_bits() -> None:
+    random = seeded("text")
+    ends, scales = [-32768, -32767, -1, 0, 1, 32767], [0, 1, 32767, 65535]
+    steps = [
+        plain(text=1, bit=bit, word_scale=scale, place=place, kind=kind, value=random.choice(ends))
+        for bit in (0, 1)
+        for scale in scales
+        for place in ends
+        for kind in ends
+    ]
+    assert {result_of(step) for step in steps} >= {-32768, -32767, 0, 32766, 32767}
+    run(9, steps, random)
+
+
+def test_a_lane_without_text_has_none_of_its_ports() -> None:
+    dut = VectorLane(9)
+    assert "word_scale" not in dut.signature.members
+    simulate(dut, nothing)

@@ -19,6 +19,8 @@ ACCELERATORS = {
     "more lanes": Accelerator(rows=3, columns=2, vector_lanes=16, word_bits=8, port_bits=8, code_bits=8),
     "one lane": Accelerator(rows=1, columns=1, vector_lanes=1, word_bits=1, port_bits=8),
     "most": Accelerator(rows=64, columns=64, vector_lanes=128, drain_rows=64, code_bits=2),
+    "words": Accelerator(rows=3, columns=4, vector_lanes=4, drain_rows=2, token_lines=2),
+    "words of one slice": Accelerator(rows=4, columns=4, vector_lanes=16, word_bits=8, port_bits=8, token_lines=2),
 }
 
 
@@ -106,6 +108,26 @@ def test_rows_and_slices_by_hand() -> None:
         await walk(ctx, dut, expected, rows=3, channels=11)
         from_fixed = [step | {"step.source_line": 100 + index} for index, step in enumerate(expected)]
         await walk(ctx, dut, from_fixed, rows=3, channels=11, source=1)
+
+    simulate(dut, process)
+
+
+def test_words_and_types_by_hand() -> None:
+    """Two rows of nine slices: eight fill a line of words, and so a word has three lines with its scale."""
+    a = Accelerator(rows=3, columns=4, vector_lanes=4, token_lines=2)
+    assert a.word_line_slices == 8
+    expected = []
+    for r in range(2):
+        for q in range(9):
+            step = {"word_line": 100 + 3 * r, "bits_line": 101 + 3 * r + q // 8, "bits_piece": q % 8, "from_text": 1}
+            step |= {"type_line": 400 + q + 9 * r, "add_line": 300 + q + 9 * r, "fixed_line": 200 + q + 9 * r}
+            expected.append({f"step.{name}": value for name, value in step.items()})
+    dut = VectorCounter(a)
+
+    async def process(ctx: Any) -> None:
+        await walk(ctx, dut, expected, rows=2, channels=35, source=2, typed=1)
+        plain = [step | {"step.type_line": 400 + index % 9} for index, step in enumerate(expected)]
+        await walk(ctx, dut, plain, rows=2, channels=35, source=2)
 
     simulate(dut, process)
 

@@ -15,7 +15,7 @@ Operands = dict[str, int]
 Outputs = dict[str, int]
 STAGES = 6
 _ZEROS = ("normalise", "scale", "add", "keep", "statistics", "sets", "shift", "epsilon", "code_signed", "code_group")
-_LINES = ("fixed_line", "add_line", "scale_line", "level_line", "code_line", "code_line_1", "code_line_2")
+_LINES = ("typed", "fixed_line", "add_line", "scale_line", "level_line", "code_line", "code_line_1", "code_line_2")
 DEFAULTS = dict.fromkeys((*_ZEROS, *_LINES), 0) | {"planes": 1}
 
 
@@ -51,10 +51,22 @@ def steps_of(a: Accelerator, vector: Operands) -> Iterator[Outputs]:
                 step |= {name: number % 65536 for name, number in step.items() if name.endswith("_line")}
                 step |= {n: vector[n] for n in ("normalise", "scale", "add", "keep", "statistics", "sets", "shift")}
                 step |= {"rest": channels - q * lanes} if row_end else {}
+                if a.token_lines:
+                    step |= text_of(a, vector, r, q, slices)
                 if a.code_bits > 1:
                     step |= {"planes": vector["planes"], "code_signed": vector["code_signed"]}
                     step |= {"plane_bit": vector["planes"] - 1 - u}
                 yield step
+
+
+def text_of(a: Accelerator, vector: Operands, r: int, q: int, slices: int) -> Outputs:
+    """Return where a step of an embedding finds the word and the type of its row."""
+    in_a_line = a.word_line_bits // a.vector_lanes
+    word_line = vector["source_line"] + r * (1 + -(-slices // in_a_line))
+    lines = {"word_line": word_line, "bits_line": word_line + 1 + q // in_a_line}
+    lines["type_line"] = vector["scale_line"] + q + vector["typed"] * r * slices
+    where = {"from_text": int(vector["source"] == Source.EMBEDDING), "bits_piece": q % in_a_line}
+    return where | {name: line % 65536 for name, line in lines.items()}
 
 
 def random_operands(a: Accelerator, random: Random) -> Operands:
@@ -63,10 +75,11 @@ def random_operands(a: Accelerator, random: Random) -> Operands:
     lines = ("source_line", "fixed_line", "add_line", "scale_line", "level_line", "code_line", "code_line_1")
     few = random.random() < 0.5
     channels = [1, a.vector_lanes, a.vector_lanes + 1, random.randint(1, (2 if few else 9) * a.sum_line_sums)]
-    flags = ("source", "normalise", "scale", "add", "keep", "statistics", "code_signed")
+    flags = ("normalise", "scale", "add", "keep", "statistics", "code_signed", "typed")
     return {
         **{name: random.choice([far, random.randrange(64)]) for name in (*lines, "code_line_2")},
         **{name: random.getrandbits(1) for name in flags},
+        "source": random.randrange(3 if a.token_lines else 2),
         "sets": random.randrange(4),
         "shift": random.randrange(32),
         "epsilon": random.getrandbits(31),
@@ -99,12 +112,14 @@ def norm_of(row: list[int], epsilon: int) -> Norm:
 
 @dataclass
 class Tables:
-    """The buffers: sums by bank and line, fixed numbers, scales and levels by line, lane by lane."""
+    """The buffers: sums by bank and line, the others by line, lane by lane; lines of words are whole numbers."""
 
     sums: list[list[list[int]]]
     fixed: list[list[int]]
     scales: list[list[tuple[int, int]]]
     levels: list[list[list[tuple[int, int]]]]
+    words: list[int]
+    embeddings: list[list[int]]
 
 
 @dataclass
@@ -132,7 +147,9 @@ def results_of(a: Accelerator, vector: Operands, at: Outputs, tables: Tables, no
     lanes = at.get("rest", width)
     step = Step(at, vector["epsilon"], [], lanes=lanes)
     for lane in range(width):
-        if at["from_fixed"]:
+        if at.get("from_text"):
+            v = embedded(a, at, lane, tables)
+        elif at["from_fixed"]:
             v = tables.fixed[at["source_line"]][lane]
         else:
             v = tables.sums[at["bank"]][at["source_line"]][at["piece"] * width + lane]
@@ -153,6 +170,15 @@ def results_of(a: Accelerator, vector: Operands, at: Outputs, tables: Tables, no
             bits = [(y >= t) ^ polarity for y, (t, polarity) in zip(step.numbers, levels, strict=True)]
         step.bits.append(sum(bit << lane for lane, bit in enumerate(bits[:lanes])))
     return step
+
+
+def embedded(a: Accelerator, at: Outputs, lane: int, tables: Tables) -> int:
+    """Return a number of an embedding: the word's scale with the sign of its bit, the place and the type."""
+    words, embeddings = tables.words, tables.embeddings
+    scale = words[at["word_line"] % len(words)] & 0xFFFF
+    bit = words[at["bits_line"] % len(words)] >> at["bits_piece"] * a.vector_lanes + lane & 1
+    place, kind = (embeddings[at[name] % len(embeddings)][lane] for name in ("add_line", "type_line"))
+    return saturated((scale if bit else -scale) + place + kind, 16)
 
 
 def bounds(vector: Operands) -> tuple[int, int]:
