@@ -11,6 +11,9 @@ from hw.isa import FIELDS, OPCODE, SIGNAL, TOKEN_UNITS, UNIT_OF, WAIT, Field, Op
 ADDRESS_BITS = 32
 TOKEN_UNIT_COUNT = len(TOKEN_UNITS)
 
+#: Bits of the total of a class.
+TOTAL_BITS = 64
+
 #: Bits of an instruction that any opcode uses.
 INSTRUCTION_BITS = max(f.offset + f.width for fields in FIELDS.values() for f in (OPCODE, WAIT, SIGNAL, *fields))
 
@@ -140,6 +143,20 @@ class KeyWrite(Signature):
                 "tile": Out(data.ArrayLayout(accelerator.rows, accelerator.columns)),
             }
         )
+
+
+class Outcome(data.StructLayout):
+    """The class that leads, and whether that is `decided`."""
+
+    def __init__(self) -> None:
+        super().__init__({"leader": 16, "decided": 1})
+
+
+class Standing(Signature):
+    """What the registers show of the vote: behind the last CLASSIFY of the run, 0 before it."""
+
+    def __init__(self) -> None:
+        super().__init__({"outcome": Out(Outcome()), "members": Out(32), "total": Out(TOTAL_BITS)})
 
 
 class Issue(Signature):

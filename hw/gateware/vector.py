@@ -5,7 +5,7 @@ Arithmetic: docs/arithmetic.md, 7, 8 and 10. Timing: docs/machine.md, 3.9.
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Member, Out, connect, flipped
 
@@ -14,13 +14,16 @@ from hw.gateware import vector_lane
 from hw.gateware.bank import pick
 from hw.gateware.cell import use_cell
 from hw.gateware.delayed import delayed
-from hw.gateware.interfaces import Issue, LineRead, LineWrite, SliceWrite, Words, instruction_layout
+from hw.gateware.interfaces import Issue, LineRead, LineWrite, SliceWrite, Standing, Words, instruction_layout
+from hw.gateware.logits import LOGIT_BITS
 from hw.gateware.popcount import fold32
 from hw.gateware.row_table import RowTable
-from hw.gateware.stages import Stages as Stages
+from hw.gateware.stages import Stages
 from hw.gateware.vector_codes import CodeWriter
+from hw.gateware.vector_kinds import StepCounter
 from hw.gateware.vector_lane import FIXED_BITS
-from hw.gateware.vector_steps import SETS, VectorCounter
+from hw.gateware.vector_steps import SETS
+from hw.gateware.vote import VoteUnit
 from hw.isa import Opcode
 
 LANE_MODULE = "tallybert_vector_lane"
@@ -40,7 +43,8 @@ class VectorUnit(wiring.Component):
 
     A step that enters in cycle t is in the last stage in t + STAGES, if it never stops, and leaves it in the cycle in
     which its last set of codes is written; sets are not written in cycles in which the activation buffer is `taken`.
-    The retirement pulse is one cycle after the last step has left, with `statistics` twelve.
+    The retirement pulse is one cycle after the last step has left, with `statistics` twelve; that of a CLASSIFY comes
+    16 + 2 * classes cycles after it.
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
@@ -56,6 +60,7 @@ class VectorUnit(wiring.Component):
                 "scale": Out(LineRead(1, a.parameter_line_bits)),
                 "level": Out(LineRead(1, a.parameter_line_bits)),
                 **(_text_ports(a) if a.token_lines else {}),
+                **({"logits": Out(LineWrite(LOGIT_BITS)), "standing": Out(Standing())} if a.classes else {}),
                 "activation": Out(SliceWrite(a)),
                 "taken": In(1),
                 "retire": Out(1),
@@ -68,7 +73,7 @@ class VectorUnit(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         a = self._accelerator
-        m.submodules.counter = counter = VectorCounter(a)
+        m.submodules.counter = counter = StepCounter(a)
         m.submodules.table = table = RowTable(rows=a.rows, lanes=a.vector_lanes)
         connect(m, counter.issue, flipped(self.issue))
         advance, leaves = Signal(), Signal()
@@ -82,22 +87,53 @@ class VectorUnit(wiring.Component):
             self.stopped.eq(~advance),
         ]
         self._read(m, stages, table, advance)
-        results = self._lanes(m, stages, table.coefficients, advance)
+        results, numbers = self._lanes(m, stages, table.coefficients, advance)
         kept = [Mux(codes.mask[lane], result[:FIXED_BITS], 0) for lane, result in enumerate(results)]
         m.d.comb += [
             *(codes.values[lane].eq(result) for lane, result in enumerate(results)),
             self.fixed.enable.eq(leaves & stages.at(STAGES, "keep")),
             self.fixed.line.eq(stages.at(STAGES, "fixed_line")),
             self.fixed.data.eq(Cat(kept)),
-            self.words.valid.eq(leaves),
-            self.words.end.eq(leaves & stages.at(STAGES, "end")),
+        ]
+        self._show(m, stages, leaves, kept, codes)
+        voted = self._vote(m, stages, counter, numbers, advance) if a.classes else Const(0)
+        self._keep_rows(m, stages, table, counter, leaves, voted)
+        m.d.comb += [table.mask.eq(codes.mask), *(table.values[lane].eq(y) for lane, y in enumerate(results))]
+        return m
+
+    def _show(self, m: Module, stages: Stages, leaves: Signal, kept: list[Value], codes: CodeWriter) -> None:
+        """Show the words of the step that leaves the pipeline."""
+        makes_words = Signal()
+        m.d.comb += [
+            makes_words.eq(leaves & ~stages.at(STAGES, "silent")),
+            self.words.valid.eq(makes_words),
+            self.words.end.eq(makes_words & stages.at(STAGES, "end")),
             self.words.fold.eq(
                 fold32(m, Cat(Mux(stages.at(STAGES, "keep"), Cat(kept), 0), *(codes.bits[s] for s in range(SETS))))
             ),
         ]
-        self._keep_rows(m, stages, table, counter, leaves)
-        m.d.comb += [table.mask.eq(codes.mask), *(table.values[lane].eq(y) for lane, y in enumerate(results))]
-        return m
+
+    def _vote(self, m: Module, stages: Stages, counter: StepCounter, numbers: list[Signal], advance: Signal) -> Signal:
+        """Give the steps of a CLASSIFY to the vote; return 1 one cycle before its pulse."""
+        m.submodules.vote = vote = VoteUnit(self._accelerator)
+        connect(m, vote.logits, flipped(self.logits))
+        connect(m, vote.standing, flipped(self.standing))
+        m.d.comb += [
+            vote.advance.eq(advance),
+            vote.valid.eq(stages.at(3, "valid") & stages.at(3, "classify")),
+            *(getattr(vote, name).eq(stages.at(3, name)) for name in ("begins", "bias", "weight")),
+            vote.mask.eq(self._valid_lanes(stages, 3)),
+            vote.scale.eq(self.scale.data[0]),
+            *(vote.values[lane].eq(number) for lane, number in enumerate(numbers)),
+            vote.classify.eq(counter.classify),
+        ]
+        with m.If(vote.words.valid):
+            m.d.comb += [getattr(self.words, name).eq(getattr(vote.words, name)) for name in ("valid", "end", "fold")]
+        return vote.done
+
+    def _valid_lanes(self, stages: Stages, stage: int) -> Value:
+        row_end, rest = stages.at(stage, "row_end"), stages.at(stage, "rest")
+        return Cat(~row_end | (rest > lane) for lane in range(self._accelerator.vector_lanes))
 
     def _read(self, m: Module, stages: Stages, table: RowTable, advance: Signal) -> None:
         """Read for each stage in the cycle in which a step enters it: data stand as long as the pipeline does."""
@@ -120,28 +156,33 @@ class VectorUnit(wiring.Component):
                 m.d.comb += [read.enable.eq(self.entering & stages.at(0, "from_text"))]
                 m.d.comb += [read.line.eq(stages.at(0, line))]
 
-    def _lanes(self, m: Module, stages: Stages, row: data.View, advance: Signal) -> list[Signal]:
-        """Return the results of the lanes, those of the step in the last stage."""
+    def _lanes(self, m: Module, stages: Stages, row: data.View, advance: Signal) -> tuple[list[Signal], list[Signal]]:
+        """Return the results of the lanes, those of the step in the last stage, and the numbers of that in stage 4."""
         a = self._accelerator
         limit, unsigned_set = self._limit(m, stages)
         common = {"advance": advance, "normalise": stages.at(1, "normalise")}
+        common |= {"begins": stages.at(1, "begins"), "mean": stages.at(2, "mean")}
         common |= {"factor": row.factor, "offset": row.offset}
         common |= {"distance": delayed(m, row.distance, "distance", enable=advance)}
         common |= {"scale": stages.at(3, "scale"), "shift": stages.at(4, "shift"), "add": stages.at(5, "add")}
         common |= {"limit": limit, "unsigned_set": unsigned_set}
-        text = self._texts(m, stages)
+        text, mean = self._texts(m, stages), stages.at(3, "mean")
         if a.token_lines:
             common |= {"text": stages.at(2, "from_text")}
-        results = []
+        results, numbers = [], []
         for lane, value in enumerate(self._values(m, stages)):
             scale = self.scale.data[0][lane * PARAMETER_BITS :]
-            operands = {"value": value, "multiplier": scale[:16], "addend": scale[16:48]}
+            operands = {"value": value, "multiplier": Mux(mean, stages.at(3, "multiplier"), scale[:16])}
+            operands |= {"addend": Mux(mean, 0, scale[16:48])}
             operands["residual"] = self.residual.data[0][lane * FIXED_BITS : (lane + 1) * FIXED_BITS]
             operands |= {port: data[lane] for port, data in text.items()}
             result = Signal(signed(vector_lane.result_bits(a.sum_bits)), name=f"result{lane}")
-            m.submodules[f"lane{lane}"] = use_cell(LANE_MODULE, {"result": result}, common | operands)
+            number = Signal(signed(FIXED_BITS), name=f"number{lane}")
+            outputs = {"result": result, "passed": number}
+            m.submodules[f"lane{lane}"] = use_cell(LANE_MODULE, outputs, common | operands)
             results.append(result)
-        return results
+            numbers.append(number)
+        return results, numbers
 
     def _texts(self, m: Module, stages: Stages) -> dict[str, list[Value]]:
         """Return what the lanes add up in stage 1 of an embedding: bits and scale of the word, place and type."""
@@ -191,8 +232,7 @@ class VectorUnit(wiring.Component):
         if a.code_bits > 1:
             fields["plane_bit"] = "plane_bit"
             m.d.comb += codes.coded.eq(stages.at(STAGES, "planes") != 1)
-        row_end, rest = stages.at(STAGES - 1, "row_end"), stages.at(STAGES - 1, "rest")
-        lanes = Cat(~row_end | (rest > lane) for lane in range(a.vector_lanes))
+        lanes = self._valid_lanes(stages, STAGES - 1)
         m.d.comb += [
             *(getattr(codes, port).eq(stages.at(STAGES, field)) for port, field in fields.items()),
             codes.taken.eq(self.taken),
@@ -201,11 +241,17 @@ class VectorUnit(wiring.Component):
         ]
         return codes
 
-    def _keep_rows(self, m: Module, stages: Stages, table: RowTable, counter: VectorCounter, leaves: Signal) -> None:
-        """Let the rows of an instruction with `statistics` into the table, and nothing else in until they are there."""
+    def _keep_rows(
+        self, m: Module, stages: Stages, table: RowTable, counter: StepCounter, leaves: Signal, voted: Value
+    ) -> None:
+        """Let the rows of an instruction with `statistics` into the table, and nothing else in until they are there.
+
+        A CLASSIFY, too, lets nothing in before it has `voted`.
+        """
         blocked, done = Signal(), Signal()
         statistics, end = stages.at(STAGES, "statistics"), stages.at(STAGES, "end")
         head = instruction_layout(Opcode.VECTOR)(self.issue.head)
+        votes = head.opcode == Opcode.CLASSIFY if self._accelerator.classes else 0
         m.d.comb += [
             counter.blocked.eq(blocked),
             table.valid.eq(leaves & statistics),
@@ -215,8 +261,9 @@ class VectorUnit(wiring.Component):
             table.channels.eq(counter.channels),
             table.epsilon.eq(counter.epsilon),
         ]
-        m.d.sync += [done.eq(table.done), self.retire.eq(table.done | leaves & end & ~statistics)]
+        later = statistics | (stages.at(STAGES, "classify") if self._accelerator.classes else 0)
+        m.d.sync += [done.eq(table.done | voted), self.retire.eq(table.done | voted | leaves & end & ~later)]
         with m.If(done):
             m.d.sync += blocked.eq(0)
         with m.If(self.issue.issued):
-            m.d.sync += blocked.eq(head.statistics)
+            m.d.sync += blocked.eq(head.statistics | votes)

@@ -15,6 +15,9 @@ from hw.gateware.row_root import DISTANCE_BITS, FACTOR_BITS, OFFSET_BITS
 LATENCY = 5
 
 FIXED_BITS = 16
+
+#: Bits of a sum of 1,024 fixed numbers.
+TOTAL_BITS = 26
 _NORMALISED_BITS = 18
 
 
@@ -61,6 +64,10 @@ class VectorLane(wiring.Component):
        of 15 for fixed numbers, b - 1 for signed and b for unsigned codes of b bits;
     5. `add`, `residual`: sat_16(y + residual) where `add`, else y.
 
+    Where the step has `mean` in stage 2, v is the sum of the fixed numbers since the last one that had `begins` in
+    stage 1, this one's included; they follow each other without a gap. `passed` is the low 16 bits of v of the step in
+    stage 4.
+
     A lane for `text` also takes, in stage 1, `bit`, `word_scale`, `place` and `kind`: their sum, clamped to 16 bits,
     is v where the step has `text` in stage 2.
 
@@ -75,6 +82,8 @@ class VectorLane(wiring.Component):
             {
                 "advance": In(1),
                 "value": In(signed(max(sum_bits, FIXED_BITS))),
+                "begins": In(1),
+                "mean": In(1),
                 "normalise": In(1),
                 "factor": In(FACTOR_BITS),
                 "offset": In(signed(OFFSET_BITS)),
@@ -88,6 +97,7 @@ class VectorLane(wiring.Component):
                 "add": In(1),
                 "residual": In(signed(FIXED_BITS)),
                 **(of_text if text else {}),
+                "passed": Out(signed(FIXED_BITS)),
                 "result": Out(signed(self._width)),
             }
         )
@@ -103,12 +113,13 @@ class VectorLane(wiring.Component):
         if self._text:
             total = text_sum(m, bit=self.bit, scale=self.word_scale, place=self.place, kind=self.kind)
             number = Mux(self.text, saturate(m, self._held(m, total, "total"), FIXED_BITS), number)
-        v = self._held(m, number, "v")
+        v = self._held(m, Mux(self.mean, self._mean_total(m), number), "v")
 
-        passed = self._held(m, v, "passed")
+        passed = self._held(m, v[: self._width].as_signed(), "passed")
+        m.d.comb += self.passed.eq(passed)
         scaled = self._held(m, self.scale, "scaled")
-        # |v * multiplier| <= 2^(width + 14) and |addend| <= 2^31, so that their sum needs no bit more than the product.
-        affine = (v * self.multiplier + self.addend)[: self._width + 16].as_signed()
+        # |v * multiplier| <= 2^(bits of v + 14) and |addend| <= 2^31: their sum needs no bit more than the product.
+        affine = (v * self.multiplier + self.addend)[: len(v) + 16].as_signed()
         affine = self._held(m, affine, "affine")
 
         clamped = self._clamp(m, round_shift(m, affine, self.shift))
@@ -117,6 +128,13 @@ class VectorLane(wiring.Component):
         added = saturate(m, y + self.residual, FIXED_BITS)
         m.d.comb += self.result.eq(self._held(m, Mux(self.add, added, y), "added"))
         return m
+
+    def _mean_total(self, m: Module) -> Signal:
+        """Return the sum of the numbers of a slice that have come, in stage 2."""
+        total = Signal(signed(TOTAL_BITS), reset_less=True)
+        with m.If(self.advance):
+            m.d.sync += total.eq(Mux(self.begins, 0, total) + self.value[:FIXED_BITS].as_signed())
+        return total
 
     def _held(self, m: Module, value: Value, name: str) -> Signal:
         return delayed(m, value, name, enable=self.advance)

@@ -14,6 +14,13 @@ from hw.isa import Opcode, Source
 #: Sets of codes that an instruction can write.
 SETS = 3
 
+
+def slices_of(accelerator: Accelerator, channels: Value) -> Value:
+    """Return in how many slices some channels are."""
+    lanes = accelerator.vector_lanes
+    return (channels + (lanes - 1)) >> (lanes - 1).bit_length()
+
+
 #: Operands that go with each step as they are.
 _CARRIED = {"normalise": 1, "scale": 1, "add": 1, "keep": 1, "statistics": 1, "sets": 2, "shift": 5}
 
@@ -25,6 +32,9 @@ class VectorStep(data.StructLayout):
     `piece` say where in a line of the sums buffer the slice stands, `code_lines` and `position` where its codes go. Of
     codes of several `planes`, `plane_bit` is the bit that the step writes. Of embeddings, `word_line` has the scale of
     the row's word, `bits_line` and `bits_piece` its bits of the slice, `type_line` what its type adds.
+
+    A step of a `mean` or of a `classify` that is `silent` makes no words. `begins` marks the first step of what is
+    added up, `bias` the last one of a class; its weights are number `weight` of their entries.
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
@@ -52,6 +62,9 @@ class VectorStep(data.StructLayout):
                 **_CARRIED,
                 **coded,
                 **text,
+                **dict.fromkeys(("mean", "silent", "begins"), 1),
+                "multiplier": 16,
+                **({"classify": 1, "bias": 1, "weight": 3} if a.classes else {}),
             }
         )
 

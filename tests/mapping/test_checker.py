@@ -40,8 +40,8 @@ OPERANDS = [
     (edit_operand(Opcode.LOAD, where={"buffer": 1}, line=10), "last weight line must be at most 11, not 15"),
     (edit_operand(Opcode.LOAD, where={"buffer": 0}, line=6), "last activation line must be at most 7, not 8"),
     (edit_operand(Opcode.LOAD, where={"buffer": 2}, line=4), "last threshold line must be at most 3, not 5"),
-    (edit_operand(Opcode.LOAD, buffer=3), "buffer must be activation (0), weight (1) or threshold (2), not 3"),
-    (edit_operand(Opcode.LOAD, buffer=4), "buffer must be activation (0), weight (1) or threshold (2), not 4"),
+    (edit_operand(Opcode.LOAD, buffer=3), "one that there is, activation (0), weight (1), threshold (2), not 3"),
+    (edit_operand(Opcode.LOAD, buffer=4), "one that there is, activation (0), weight (1), threshold (2), not 4"),
     (edit_operand(Opcode.STORE, line=3), "last output line must be at most 3, not 4"),
     (edit_operand(Opcode.STORE, segments=2, segment_beats=1, stride=0), "stride must be at least the 1 bytes of a"),
     (edit_operand(Opcode.MATMUL, activation_line=6), "last activation line must be at most 7, not 8"),
@@ -52,10 +52,10 @@ OPERANDS = [
     (edit_operand(Opcode.MATMUL, unsigned=1, pad=1), "pad must be less than 1 here, not 1"),
     (edit_operand(Opcode.MATMUL, first=0), "rows and column_groups must be one tile without first and handover"),
     (edit_operand(Opcode.MATMUL, -1, first=0), "first must be 1 where no sums stay in the array, not 0"),
-    (edit_operand(Opcode.MATMUL, keys=1), "keys must be 0 in the program of a layer, not 1"),
-    (edit_operand(Opcode.MATMUL, weight_planes=2), "weight_planes must be 1 in the program of a layer, not 2"),
-    (edit_operand(Opcode.BINARIZE, destination=1), "destination must be 0 in the program of a layer, not 1"),
-    (edit_operand(Opcode.BINARIZE, spare=1), "spare must be 0 in the program of a layer, not 1"),
+    (edit_operand(Opcode.MATMUL, keys=1), "keys must be 0 where there is no key buffer, not 1"),
+    (edit_operand(Opcode.MATMUL, weight_planes=2), "weight_planes must be at most code_bits, 1, not 2"),
+    (edit_operand(Opcode.BINARIZE, destination=2), "destination must be output (0) or activation (1), not 2"),
+    (edit_operand(Opcode.BINARIZE, spare=2), "spare must be less than the 2 columns, not 2"),
     (edit_operand(Opcode.BINARIZE, threshold_line=3), "last threshold line must be at most 3, not 4"),
     (edit_operand(Opcode.BINARIZE, output_line=4), "last output line must be at most 3, not 4"),
     (edit_operand(Opcode.BINARIZE, output_group=15), "last output line must be at most 3, not 4"),
@@ -74,11 +74,15 @@ def test_operands(edit: Edit, message: str) -> None:
     assert " instruction " in found
 
 
-@pytest.mark.parametrize("instruction", [sums(), vector()])
-def test_a_layer_has_neither_sums_nor_vector(instruction: Instruction) -> None:
-    name = instruction.opcode.name
-    found = broken(lambda instructions: instructions.insert(0, instruction))
-    assert found.endswith(f": opcode must be other than SUMS and VECTOR in the program of a layer, not {name}")
+@pytest.mark.parametrize(
+    ("instruction", "message"),
+    [
+        (sums(), "destination must be other than sums where there is no sums buffer, not 0"),
+        (vector(), "vector_lanes must be at least 1 for VECTOR, not 0"),
+    ],
+)
+def test_what_works_on_sums_needs_its_parts(instruction: Instruction, message: str) -> None:
+    assert broken(lambda instructions: instructions.insert(0, instruction)).endswith(f": {message}")
 
 
 def test_a_field_that_is_too_wide_is_refused_even_if_it_encodes() -> None:
@@ -120,14 +124,14 @@ def test_a_matmul_without_binarize() -> None:
     def edit(instructions: list[Instruction]) -> None:
         del instructions[find(instructions, Opcode.BINARIZE)]
 
-    assert "its BINARIZE must follow the handover, not MATMUL (instruction " in broken(edit)
+    assert "its BINARIZE or SUMS must follow the handover, not MATMUL (instruction " in broken(edit)
 
 
 def test_a_fence_between_matmul_and_binarize() -> None:
     def edit(instructions: list[Instruction]) -> None:
         instructions.insert(find(instructions, Opcode.BINARIZE), FENCE)
 
-    assert "its BINARIZE must follow the handover, not FENCE (instruction " in broken(edit)
+    assert "its BINARIZE or SUMS must follow the handover, not FENCE (instruction " in broken(edit)
 
 
 def test_a_binarize_without_matmul() -> None:

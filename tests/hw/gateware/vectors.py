@@ -51,6 +51,7 @@ def steps_of(a: Accelerator, vector: Operands) -> Iterator[Outputs]:
                 step |= {name: number % 65536 for name, number in step.items() if name.endswith("_line")}
                 step |= {n: vector[n] for n in ("normalise", "scale", "add", "keep", "statistics", "sets", "shift")}
                 step |= {"rest": channels - q * lanes} if row_end else {}
+                step |= {"mean": 0, "silent": 0} | ({"classify": 0} if a.classes else {})
                 if a.token_lines:
                     step |= text_of(a, vector, r, q, slices)
                 if a.code_bits > 1:
@@ -227,12 +228,12 @@ class Twin:
             "entering": bool(self.entering and moves),
             "stopped": not moves,
             "retire": self.cycle in self.pulses,
-            "words.valid": bool(last and moves),
-            "words.end": bool(last and moves and last.at["end"]),
+            "words.valid": bool(last and moves and not last.at["silent"]),
+            "words.end": bool(last and moves and last.at["end"] and not last.at["silent"]),
             "fixed.enable": bool(last and moves and last.at["keep"]),
             "activation.banks": 0,
         }
-        if last and moves:
+        if last and moves and not last.at["silent"]:
             expected |= {"words.fold": fold(last.word(a))}
             expected |= {"fixed.line": last.at["fixed_line"], "fixed.data": last.kept()} if last.at["keep"] else {}
         if last and self.writes(taken):
@@ -253,13 +254,26 @@ class Twin:
             following = None
             if self.entering:
                 vector, at = self.entering.pop(0)
-                following = results_of(self.a, vector, at, self.tables, self.norms)
+                following = self.enter(vector, at)
             self.stages = [following, *self.stages[:-1]]
         if issued:
-            self.entering = [(issued, at) for at in steps_of(self.a, issued)]
+            self.entering = [(issued, at) for at in self.steps(issued)]
             self.outstanding += 1
-            self.blocked = bool(issued["statistics"])
+            self.blocked = self.blocks(issued)
         self.cycle += 1
+
+    def steps(self, issued: Operands) -> Iterator[Outputs]:
+        return steps_of(self.a, issued)
+
+    def blocks(self, issued: Operands) -> bool:
+        return bool(issued["statistics"])
+
+    def enter(self, vector: Operands, at: Outputs) -> Step:
+        return results_of(self.a, vector, at, self.tables, self.norms)
+
+    def pulse(self, step: Step) -> int:
+        """Return how many cycles after the last step of its instruction has left the pulse comes."""
+        return 12 if step.at["statistics"] else 1
 
     def leave(self, step: Step | None) -> None:
         if step is None:
@@ -273,5 +287,5 @@ class Twin:
             if at["row_end"]:
                 self.norms[at["row"]], self.row = norm_of(self.row, step.epsilon), []
         if at["end"]:
-            self.pulses.append(self.cycle + (12 if at["statistics"] else 1))
-            self.unblocked = self.pulses[-1] if at["statistics"] else self.unblocked
+            self.pulses.append(self.cycle + self.pulse(step))
+            self.unblocked = self.pulses[-1] if self.pulse(step) > 1 else self.unblocked
