@@ -173,6 +173,8 @@ class KeyBuffer(wiring.Component):
 class OutputBuffer(wiring.Component):
     """Rows of column groups. A group written at `position` clears the higher positions of its line.
 
+    A logit fills a line of bank 0; a group that is written in the same cycle is lost.
+
     Written in cycle t, readable from t+1; a beat read in t is on `beat` from t+1 and stays until the next read.
     """
 
@@ -181,6 +183,7 @@ class OutputBuffer(wiring.Component):
         super().__init__(
             {
                 "write": In(GroupWrite(a, a.rows)),
+                **({"logits": In(LineWrite(32))} if a.classes else {}),
                 "read_enable": In(1),
                 "read_bank": In(7),
                 "read_line": In(16),
@@ -198,14 +201,22 @@ class OutputBuffer(wiring.Component):
         with m.If(self.read_enable):
             m.d.sync += [bank_held.eq(self.read_bank), lane_held.eq(self.read_lane)]
         lines = Signal(data.ArrayLayout(a.output_line_bits, a.rows))
+        write_line: Value = self.write.line
+        if a.classes:
+            write_line = Mux(self.logits.enable, self.logits.line, write_line)
         for bank in range(a.rows):
+            bits: Value = _spread(self.write.data[bank % a.drain_rows], self.write.position, groups)
+            lanes: Value = Mux(self.write.banks[bank], mask, 0)
+            if a.classes:
+                bits = Mux(self.logits.enable, self.logits.data, bits) if bank == 0 else bits
+                lanes = Mux(self.logits.enable, (1 << groups) - 1 if bank == 0 else 0, lanes)
             m.submodules[f"bank{bank}"] = use_bank(
                 "output",
                 a.output_lines,
                 lines[bank],
-                write_lanes=Mux(self.write.banks[bank], mask, 0),
-                write_line=self.write.line,
-                write_data=_spread(self.write.data[bank % a.drain_rows], self.write.position, groups),
+                write_lanes=lanes,
+                write_line=write_line,
+                write_data=bits,
                 read_enable=self.read_enable & (self.read_bank == bank),
                 read_line=self.read_line,
             )

@@ -69,6 +69,7 @@ def _ports(members: dict[str, Member]) -> list[dict[str, Any]]:
 
 def _register_map() -> list[dict[str, Any]]:
     named = {"ID": "R", "CONTROL": "W", "STATUS": "R", "PROGRAM": "RW", "LENGTH": "RW", "CYCLES": "R", "RETIRED": "R"}
+    named |= dict.fromkeys(("CLASS", "MEMBERS", "TOTAL", "TOTAL_HIGH"), "R")
     table = [{"name": name, "offset": getattr(registers, name), "access": access} for name, access in named.items()]
     for unit in Unit:
         for state, label in enumerate(STATE_NAMES):

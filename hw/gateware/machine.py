@@ -94,13 +94,17 @@ class Machine(wiring.Component):
         }
         self._connect_registers(m, registers, sequencer)
         self._connect_fetch(m, registers, sequencer, fetch, arbiter)
-        activations = self._connect_buffers(m, load, array, drain, store)
+        activations, outputs = self._connect_buffers(m, load, array, drain, store)
         if a.vector_lanes:
             m.submodules.vector = clear(vector := VectorUnit(a))
             units[Unit.VECTOR] = vector
             self._connect_vector(m, load, drain, vector, activations)
             if a.token_lines:
                 self._connect_text(m, load, vector)
+            if a.classes:
+                connect(m, vector.logits, outputs.logits)
+                connect(m, vector.standing, registers.standing)
+                m.d.comb += sequencer.decided.eq(vector.standing.outcome.decided)
         if a.row_lanes:
             units[Unit.ROW] = add_row_unit(m, a, clear, units, activations)
         connect(m, arbiter.load, load.request)
@@ -163,7 +167,7 @@ class Machine(wiring.Component):
 
     def _connect_buffers(
         self, m: Module, load: LoadUnit, array: Array, drain: DrainUnit, store: StoreUnit
-    ) -> ActivationBuffer:
+    ) -> tuple[ActivationBuffer, OutputBuffer]:
         a = self._accelerator
         m.submodules.activations = activations = ActivationBuffer(a)
         m.submodules.weights = weights = LoadBuffer(
@@ -188,7 +192,7 @@ class Machine(wiring.Component):
         for name in ("read_enable", "read_bank", "read_line", "read_lane"):
             m.d.comb += getattr(outputs, name).eq(getattr(store, name))
         m.d.comb += store.beat.eq(outputs.beat)
-        return activations
+        return activations, outputs
 
     def _connect_vector(
         self, m: Module, load: LoadUnit, drain: DrainUnit, vector: VectorUnit, activations: ActivationBuffer

@@ -6,11 +6,12 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.gateware.interfaces import ADDRESS_BITS
+from hw.gateware.interfaces import ADDRESS_BITS, Standing
 from hw.isa import STATE_NAMES, Unit
 
 ID_VALUE = 0x54424254
 ID, CONTROL, STATUS, PROGRAM, LENGTH, CYCLES, RETIRED, WATCHDOG = range(0, 32, 4)
+CLASS, MEMBERS, TOTAL, TOTAL_HIGH = range(0x20, 0x30, 4)
 COUNTERS = 0x40
 COUNTER_COUNT = len(Unit) * len(STATE_NAMES)
 PATIENCE = 1 << 24
@@ -68,6 +69,7 @@ class Registers(wiring.Component):
                 "retired": In(32),
                 "counter_select": Out(range(COUNTER_COUNT)),
                 "counter": In(32),
+                "standing": In(Standing()),
             }
         )
 
@@ -109,6 +111,10 @@ class Registers(wiring.Component):
             CYCLES: self.cycle,
             RETIRED: self.retired,
             WATCHDOG: self.watchdog,
+            CLASS: self.standing.outcome.as_value(),
+            MEMBERS: self.standing.members,
+            TOTAL: self.standing.total[:32],
+            TOTAL_HIGH: self.standing.total[32:],
         }
         result = Mux((self.bus.araddr >= COUNTERS) & (self.bus.araddr < COUNTERS + 4 * COUNTER_COUNT), self.counter, 0)
         for offset, value in values.items():

@@ -26,7 +26,8 @@ class ErrorCode(IntEnum):
 class Sequencer(wiring.Component):
     """Take at most one instruction per cycle, in program order, and push it to its unit's queue.
 
-    FENCE and HALT are taken when nothing is in flight. `start` begins a run in that cycle (cycle 0); `clear` resets the
+    FENCE, HALT and EXIT are taken when nothing is in flight; an EXIT ends the run as HALT does if the vote is `decided`
+    then, and is a FENCE if it is not. `start` begins a run in that cycle (cycle 0); `clear` resets the
     units then. HALT or an error sets `hold`, which stops everything that could open a burst and stays until the next
     start. The cycle count stands from then on, and the run is done when the port is `quiet`.
 
@@ -53,6 +54,7 @@ class Sequencer(wiring.Component):
                 "instruction": In(INSTRUCTION_BITS),
                 "take": Out(1),
                 "exhausted": In(1),
+                "decided": In(1),
                 "space": In(TOKEN_UNIT_COUNT),
                 "push": Out(TOKEN_UNIT_COUNT),
                 "retire": In(TOKEN_UNIT_COUNT),
@@ -95,8 +97,10 @@ class Sequencer(wiring.Component):
                 with m.Case(code):
                     m.d.comb += legal.eq(_all(counts + self._needs(code, view)))
                     if unit is Unit.SEQUENCER:
-                        m.d.comb += [self.retire_here.eq(active & idle), self.waiting.eq(active & ~idle)]
-                        m.d.comb += halt.eq(self.retire_here if code is Opcode.HALT else 0)
+                        here = active & legal
+                        m.d.comb += [self.retire_here.eq(here & idle), self.waiting.eq(here & ~idle)]
+                        ends = {Opcode.HALT: Const(1), Opcode.EXIT: self.decided}.get(code, Const(0))
+                        m.d.comb += halt.eq(self.retire_here & ends)
                     else:
                         m.d.comb += self.push[unit].eq(active & legal & self.space[unit])
                         m.d.comb += self.queue_full.eq(active & legal & ~self.space[unit])
@@ -123,7 +127,7 @@ class Sequencer(wiring.Component):
         if not a.vector_lanes:
             needs += [Const(0)] if code is Opcode.VECTOR else []
             needs += [(view.buffer != Buffer.SCALE) & (view.buffer != Buffer.LEVEL)] if code is Opcode.LOAD else []
-        return needs + self._needs_of_text(code, view)
+        return needs + self._needs_of_text(code, view) + self._needs_of_vote(code, view)
 
     def _needs_of_text(self, code: Opcode, view: data.View) -> list[Value]:
         """Return that an instruction needs no buffer of tokens, words or embeddings that is not there."""
@@ -134,6 +138,17 @@ class Sequencer(wiring.Component):
             needs += [] if self._accelerator.row_lanes else [view.buffer != Buffer.TABLE]
         if code is Opcode.VECTOR:
             needs = [view.source <= (Source.EMBEDDING if there else Source.FIXED)]
+        return needs
+
+    def _needs_of_vote(self, code: Opcode, view: data.View) -> list[Value]:
+        """Return that an instruction needs no lanes for a mean and no vote that are not there."""
+        classes, needs = self._accelerator.classes, []
+        if code is Opcode.MEAN and not self._accelerator.vector_lanes:
+            needs = [Const(0)]
+        if code is Opcode.CLASSIFY:
+            needs = [view.classes <= classes]
+        if code is Opcode.EXIT and not classes:
+            needs = [Const(0)]
         return needs
 
     def _run(self, m: Module, halt: Signal) -> None:

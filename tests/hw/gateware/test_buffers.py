@@ -72,6 +72,8 @@ def some_group(
         Accelerator(rows=3, columns=4, word_bits=16, port_bits=8, drain_rows=2, output_lines=3),
         Accelerator(rows=2, columns=8, word_bits=8, port_bits=8, drain_rows=1, output_lines=2),
         Accelerator(rows=4, columns=1, word_bits=4, port_bits=16, drain_rows=4, output_lines=5),
+        Accelerator(rows=3, columns=4, port_bits=64, drain_rows=2, output_lines=3, vector_lanes=2, classes=2),
+        Accelerator(rows=1, columns=2, word_bits=8, port_bits=8, output_lines=3, vector_lanes=2, classes=2),
     ],
 )
 def test_output_buffer_equals_its_twin(a: Accelerator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,11 +88,18 @@ def test_output_buffer_equals_its_twin(a: Accelerator, monkeypatch: pytest.Monke
             lane, read_line = random.randrange(a.output_line_beats), some_line(a.output_lines, random)
             drive(ctx, dut, {f"write.{name}": value for name, value in write.items()})
             drive(ctx, dut, {"read_enable": read, "read_bank": bank, "read_line": read_line, "read_lane": lane})
+            logit = (
+                {"enable": int(random.random() < 0.3), "line": some_line(a.output_lines, random)} if a.classes else {}
+            )
+            logit |= {"data": random.getrandbits(32)} if a.classes else {}
+            drive(ctx, dut, {f"logits.{name}": value for name, value in logit.items()})
             check(ctx, dut, {"beat": shown}, cycle)
             if read:
                 shown = table[bank][read_line] >> a.port_bits * lane & (1 << a.port_bits) - 1
+            if logit.get("enable"):
+                table[0][logit["line"]] = logit["data"]
             for row in range(a.rows):
-                if write["banks"] >> row & 1:
+                if write["banks"] >> row & 1 and not logit.get("enable"):
                     old, offset = table[row][write["line"]], write["position"] * a.columns
                     table[row][write["line"]] = written(old, offset, groups[row % a.drain_rows])
             await ctx.tick()

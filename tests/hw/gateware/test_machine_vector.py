@@ -50,8 +50,13 @@ async def read(ctx: Any, dut: Machine, offset: int) -> int:
     return value
 
 
-async def run(ctx: Any, dut: Machine, image: bytes, length: int) -> dict[Unit, list[Record]]:
-    """Run a program on a memory that answers at once; return what the trace port shows of each unit."""
+async def run(
+    ctx: Any, dut: Machine, image: bytes, length: int, pace: int = 1, open_bursts: list[int] | None = None
+) -> dict[Unit, list[Record]]:
+    """Run a program on a memory that sends a beat in each cycle, or in one of `pace` cycles.
+
+    Return what the trace port shows of each unit; `open_bursts` gets the number of beats that were owed in each cycle.
+    """
     await write(ctx, dut, 0x0C, PROGRAM)
     await ctx.tick()
     await write(ctx, dut, 0x10, length)
@@ -59,9 +64,12 @@ async def run(ctx: Any, dut: Machine, image: bytes, length: int) -> dict[Unit, l
     await write(ctx, dut, 0x04, 1)
     beats: list[tuple[int, int]] = []
     records: dict[Unit, list[Record]] = {unit: [] for unit in Unit}
-    for _ in range(500):
-        drive(ctx, dut, {"m_axi_arready": 1, "m_axi_rvalid": bool(beats)})
-        if beats:
+    for cycle in range(500 * pace):
+        sends = bool(beats) and cycle % pace == 0
+        drive(ctx, dut, {"m_axi_arready": 1, "m_axi_rvalid": sends})
+        if open_bursts is not None:
+            open_bursts.append(len(beats))
+        if sends:
             address, last = beats.pop(0)
             drive(
                 ctx, dut, {"m_axi_rdata": int.from_bytes(image[address : address + 8], "little"), "m_axi_rlast": last}

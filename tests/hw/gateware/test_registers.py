@@ -22,6 +22,9 @@ INPUTS = {
     "cycle": 0x12345678,
     "retired": 0x9ABCDEF0,
     "counter": 0x0F0F0F0F,
+    "standing.outcome": 0x1ABCD,
+    "standing.members": 0x13572468,
+    "standing.total": 0xFEDCBA9876543210,
 }
 OFFSETS = range(0, 256, 4)
 
@@ -54,6 +57,7 @@ def expected_reads(program: int, length: int, watchdog: int = 1 << 24) -> dict[i
     """Return what every offset reads, written down from docs/machine.md, section 5."""
     named = {0x00: 0x54424254, 0x08: 1 | 0xA5 << 8, 0x0C: program, 0x10: length, 0x14: 0x12345678, 0x18: 0x9ABCDEF0}
     named[0x1C] = watchdog
+    named |= {0x20: 0x1ABCD, 0x24: 0x13572468, 0x28: 0x76543210, 0x2C: 0xFEDCBA98}
     counters = {0x40 + 20 * unit + 4 * state: 0x0F0F0F0F for unit in range(7) for state in range(5)}
     return dict.fromkeys(OFFSETS, 0) | named | counters
 
@@ -91,7 +95,7 @@ def test_each_counter_is_selected_by_its_address() -> None:
     dut = Registers()
 
     async def process(ctx: Any) -> None:
-        for unit in range(6):
+        for unit in range(7):
             for state in range(5):
                 drive(ctx, dut, {"bus.araddr": 0x40 + 20 * unit + 4 * state})
                 check(ctx, dut, {"counter_select": 5 * unit + state})
@@ -185,6 +189,14 @@ def test_mixed_traffic(ready_rate: float) -> None:
             await ctx.tick()
 
     simulate(dut, process)
+
+
+def test_the_vote_has_the_offsets_of_the_contract() -> None:
+    text = (ROOT / "docs" / "machine-network.md").read_text().split("## 4. Registers")[1]
+    offsets = {name: offset for offset, name in re.findall(r"^\| (0x[^|]*) \| (\w+) \|", text, re.MULTILINE)}
+    assert offsets == {"CLASS": "0x20", "MEMBERS": "0x24", "TOTAL": "0x28, 0x2C"}
+    found = (registers.CLASS, registers.MEMBERS, registers.TOTAL, registers.TOTAL_HIGH)
+    assert found == (0x20, 0x24, 0x28, 0x2C)
 
 
 def test_the_table_of_the_contract_has_these_offsets() -> None:

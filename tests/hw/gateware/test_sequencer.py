@@ -8,7 +8,7 @@ import pytest
 
 from hw.arch import Accelerator
 from hw.gateware.sequencer import ErrorCode, Sequencer
-from hw.isa import ALL_UNITS, FIELDS, UNIT_OF, Buffer, Destination, Field, Opcode, Source, SumsDestination, make
+from hw.isa import ALL_UNITS, FIELDS, UNIT_OF, Buffer, Destination, Field, Opcode, Source, SumsDestination, Unit, make
 from tests.hw.gateware.clockwork import simulate
 
 STORE = {"address": 0, "line": 0, "row_beats": 1, "segments": 1, "segment_beats": 1, "stride": 0}
@@ -76,15 +76,18 @@ SOFTMAX = {"rows": 1, "keys": 1}
 SOFTMAX |= dict.fromkeys(
     ("score_line", "code_line", "table_line", "last_entry", "multiplier", "shift", "level_line"), 0
 )
+MEAN = {"source_line": 0, "fixed_line": 0, "multiplier": 0, "shift": 0, "channels": 1, "rows": 1}
+CLASSIFY = dict.fromkeys(("source_line", "scale_line", "output_line", "shift", "vote_shift", "vote", "multiplier"), 0)
+CLASSIFY |= {"classes": 1, "channels": 1}
 LOAD = STORE | {"buffer": 0}
 COUNTED = ((Opcode.MATMUL, MATMUL), (Opcode.BINARIZE, BINARIZE), (Opcode.SUMS, SUMS), (Opcode.VECTOR, VECTOR))
-COUNTED += ((Opcode.SOFTMAX, SOFTMAX),)
+COUNTED += ((Opcode.SOFTMAX, SOFTMAX), (Opcode.MEAN, MEAN), (Opcode.CLASSIFY, CLASSIFY))
 COUNTS = [(code, operands, field) for code, operands in COUNTED for field in FIELDS[code] if field.count]
 
 
 @pytest.mark.parametrize(("code", "operands", "field"), COUNTS, ids=lambda item: getattr(item, "name", ""))
 def test_each_count_of_0_stops_the_run(code: Opcode, operands: dict[str, int], field: Field) -> None:
-    a = Accelerator(code_bits=8, key_lines=4, vector_lanes=2, row_lanes=2)
+    a = Accelerator(code_bits=8, key_lines=4, vector_lanes=2, row_lanes=2, classes=2)
     whole = number(code, **operands)
     takes_or_stops(Sequencer(a), whole, True)
     takes_or_stops(Sequencer(a), whole & ~((1 << field.width) - 1 << field.offset), False)
@@ -133,6 +136,49 @@ def test_text_needs_its_buffers(token_lines: int) -> None:
         takes_or_stops(Sequencer(a), number(Opcode.VECTOR, **(VECTOR | {"source": source})), legal)
 
 
+@pytest.mark.parametrize("classes", [0, 1, 5])
+def test_a_vote_needs_classes_and_a_mean_lanes(classes: int) -> None:
+    a = Accelerator(vector_lanes=1, classes=classes)
+    for count in {1, classes + 1, max(classes, 1), 1024}:
+        takes_or_stops(Sequencer(a), number(Opcode.CLASSIFY, **(CLASSIFY | {"classes": count})), count <= classes)
+    takes_or_stops(Sequencer(a), number(Opcode.EXIT), classes > 0)
+    takes_or_stops(Sequencer(a), number(Opcode.MEAN, **MEAN), True)
+    takes_or_stops(Sequencer(Accelerator()), number(Opcode.MEAN, **MEAN), False)
+
+
+@pytest.mark.parametrize("decided", [0, 1])
+def test_an_exit_waits_and_ends_the_run_if_the_vote_is_decided(decided: int) -> None:
+    """A MEAN is in flight until cycle 4; what stands behind the EXIT is not taken, and the last read is awaited."""
+    dut = Sequencer(Accelerator(vector_lanes=1, classes=2))
+
+    async def process(ctx: Any) -> None:
+        await start(ctx, dut)
+        await offer(ctx, dut, number(Opcode.MEAN, **MEAN))
+        await ctx.tick()
+        await offer(ctx, dut, number(Opcode.EXIT))
+        ctx.set(dut.quiet, 0)
+        for _ in range(2):
+            assert (ctx.get(dut.waiting), ctx.get(dut.take)) == (1, 0)
+            await ctx.tick()
+        ctx.set(dut.retire, 1 << Unit.VECTOR)
+        await ctx.tick()
+        ctx.set(dut.retire, 0)
+        ctx.set(dut.decided, decided)
+        assert [ctx.get(getattr(dut, n)) for n in ("retire_here", "cycle", "issue_cycle")] == [1, 5, 2]
+        await ctx.tick()
+        ctx.set(dut.decided, 0)
+        await offer(ctx, dut, number(Opcode.MEAN, **MEAN))
+        assert (ctx.get(dut.hold), ctx.get(dut.take)) == (decided, not decided)
+        await ctx.tick().repeat(3)
+        assert (ctx.get(dut.running), ctx.get(dut.done)) == (1, 0), "a burst is open"
+        ctx.set(dut.quiet, 1)
+        await ctx.tick()
+        assert (ctx.get(dut.running), ctx.get(dut.done), ctx.get(dut.error)) == (not decided, decided, 0)
+        assert not decided or (ctx.get(dut.cycle), ctx.get(dut.retired)) == (6, 2)
+
+    simulate(dut, process)
+
+
 PLANES = [
     (Opcode.SOFTMAX, SOFTMAX, "planes"),
     (Opcode.MATMUL, MATMUL, "activation_planes"),
@@ -155,6 +201,7 @@ def test_planes_beyond_the_bits_of_codes_stop_the_run(
 
 def test_each_opcode_goes_to_the_queue_of_its_unit() -> None:
     dut = Sequencer(Accelerator(code_bits=2, key_lines=4, vector_lanes=2, row_lanes=2))
+    dut = Sequencer(Accelerator(code_bits=2, key_lines=4, vector_lanes=2, classes=2))
     examples = (*COUNTED, (Opcode.STORE, STORE), (Opcode.LOAD, LOAD))
 
     async def process(ctx: Any) -> None:
@@ -168,11 +215,13 @@ def test_each_opcode_goes_to_the_queue_of_its_unit() -> None:
             await ctx.tick()
         ctx.set(dut.valid, 0)
         for retiring, left in ((ALL_UNITS, 1), (0b00001, 0)):
+        for retiring, left in ((0b11111, 3), (0b10001, 1), (0b10000, 0)):
             ctx.set(dut.retire, retiring)
             await ctx.tick()
             ctx.set(dut.retire, 0)
             await offer(ctx, dut, number(Opcode.FENCE))
             assert ctx.get(dut.take) == (left == 0), "seven went in, of which all six units may retire one in a cycle"
+            assert ctx.get(dut.take) == (left == 0), "eight went in, of which all five units may retire one in a cycle"
             ctx.set(dut.valid, 0)
 
     simulate(dut, process)

@@ -22,6 +22,13 @@ ACCELERATORS = {
     "scores only": Accelerator(rows=3, columns=2, word_bits=8, sum_bits=11, drain_rows=2, row_lanes=4, code_bits=4),
     "one lane for scores": Accelerator(rows=1, columns=1, word_bits=1, port_bits=8, row_lanes=1, score_slots=1),
     "both": Accelerator(rows=2, columns=4, word_bits=8, port_bits=64, vector_lanes=2, row_lanes=8, code_bits=2),
+    "text and vote": Accelerator(rows=2, columns=4, word_bits=8, sum_bits=11, port_bits=16, vector_lanes=4).replace(
+        token_lines=2, classes=9
+    ),
+    "one class": Accelerator(rows=1, columns=1, word_bits=4, sum_bits=11, port_bits=8, vector_lanes=1).replace(
+        token_lines=2, classes=1
+    ),
+    "no text": Accelerator(rows=1, columns=2, word_bits=4, sum_bits=11, port_bits=8, vector_lanes=2, classes=3),
 }
 
 
@@ -36,6 +43,9 @@ def test_generated_verilog_compiles_without_a_warning(name: str, tmp_path: Path)
     a, modules = ACCELERATORS[name], ["element", "correction", "machine"]
     of_vector = ["vector_lane", "sums_bank", "fixed_bank", "scale_bank", "level_bank"]
     assert modules_of(text) >= {f"tallybert_{module}" for module in [*modules, *(of_vector if a.vector_lanes else [])]}
+    for buffer in ("token", "word", "embedding"):
+        assert (f"tallybert_{buffer}_bank" in modules_of(text)) == (a.token_lines > 0)
+    assert (("gather" in text), ("ballot" in text)) == (a.token_lines > 0, a.classes > 0)
     assert ("tallybert_key_bank" in modules_of(text)) == (a.key_lines > 0)
     of_rows = {f"tallybert_{module}" for module in ("row_lane", "score_bank", "table_bank")}
     assert of_rows & modules_of(text) == (of_rows if a.row_lanes else set())

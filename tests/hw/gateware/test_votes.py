@@ -9,11 +9,11 @@ import pytest
 
 from hw.arch import Accelerator
 from hw.gateware.vector import VectorUnit
-from hw.isa import Opcode, Vote
+from hw.isa import Opcode, Source, Vote
 from tests.hw.gateware.clockwork import drive, fold, seeded, seen, simulate, simulate_with_resets
 from tests.hw.gateware.members import any_member
 from tests.hw.gateware.vector_unit import BLOCK, BLOCKS, cycle_of, random_tables, random_vector, unit
-from tests.hw.gateware.vectors import Operands
+from tests.hw.gateware.vectors import DEFAULTS, Operands, Tables
 from tests.hw.gateware.votes import VotingTwin
 
 ACCELERATORS = {
@@ -156,7 +156,7 @@ def test_the_pulse_of_a_classify(classes: int, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_classify_behind_codes_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A VECTOR of one step with three sets, entered in 1, leaves stage 6 in 11; the steps behind it stand until then."""
+    """A VECTOR of one step with three sets, entered in 1, leaves stage 6 in 11; the steps behind it stand."""
     codes = DEFAULTS | {"source": Source.FIXED, "source_line": 0, "channels": 2, "rows": 1, "sets": 3}
     events = timeline(monkeypatch, [codes, CLASSIFY | {"classes": 1, "channels": 2}], {8, 9})
     assert events["issued"] == [0, 1]
