@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, connect, flipped
 
+from hw.arch import Accelerator
 from hw.gateware.buffers import LoadBuffer
 from hw.gateware.interfaces import BeatWrite, LineRead
 
@@ -35,6 +36,24 @@ class CopiedBuffer(wiring.Component):
                 for field in ("enable", "bank", "line", "lane", "data")
             ]
         return m
+
+
+def add_text_buffers(m: Module, a: Accelerator, load: wiring.Component, vector: wiring.Component) -> None:
+    """Put the buffers of tokens, words and embeddings between the load unit, which reads ids, and the vector unit."""
+    m.submodules.ids = ids = LoadBuffer(
+        "token", banks=1, lines=a.token_lines, line_bits=a.token_line_bits, port_bits=a.port_bits
+    )
+    connect(m, load.token, ids.write)
+    connect(m, load.ids, ids.read)
+    for name, lines, line_bits, readers in (
+        ("word", a.word_lines, a.word_line_bits, (vector.word_scale, vector.word_bits)),
+        ("embedding", a.embedding_lines, a.embedding_line_bits, (vector.place, vector.kind)),
+    ):
+        buffer = CopiedBuffer(name, lines=lines, line_bits=line_bits, port_bits=a.port_bits)
+        m.submodules[f"{name}s"] = buffer
+        connect(m, getattr(load, name), buffer.write)
+        connect(m, readers[0], buffer.first)
+        connect(m, readers[1], buffer.second)
 
 
 def text_sum(m: Module, *, bit: Value, scale: Value, place: Value, kind: Value) -> Signal:

@@ -10,7 +10,7 @@ from hw.arch import Accelerator
 from hw.gateware.array import Array
 from hw.gateware.buffers import ActivationBuffer, FixedBuffer, KeyBuffer, LoadBuffer, OutputBuffer, SumsBuffer
 from hw.gateware.drain import DrainUnit
-from hw.gateware.embedding import CopiedBuffer
+from hw.gateware.embedding import add_text_buffers
 from hw.gateware.fetch import Fetch, ReadArbiter
 from hw.gateware.interfaces import ADDRESS_BITS, queued_bits, units_of
 from hw.gateware.issue import IssueQueue, TokenCounters
@@ -100,7 +100,7 @@ class Machine(wiring.Component):
             units[Unit.VECTOR] = vector
             self._connect_vector(m, load, drain, vector, activations)
             if a.token_lines:
-                self._connect_text(m, load, vector)
+                add_text_buffers(m, a, load, vector)
             if a.classes:
                 connect(m, vector.logits, outputs.logits)
                 connect(m, vector.standing, registers.standing)
@@ -212,23 +212,6 @@ class Machine(wiring.Component):
         connect(m, vector.residual, fixed.residual)
         connect(m, vector.activation, activations.slices)
         m.d.comb += vector.taken.eq(drain.activation.banks.any())
-
-    def _connect_text(self, m: Module, load: LoadUnit, vector: VectorUnit) -> None:
-        a = self._accelerator
-        m.submodules.tokens_of_text = tokens = LoadBuffer(
-            "token", banks=1, lines=a.token_lines, line_bits=a.token_line_bits, port_bits=a.port_bits
-        )
-        connect(m, load.token, tokens.write)
-        connect(m, load.ids, tokens.read)
-        for name, lines, line_bits, readers in (
-            ("word", a.word_lines, a.word_line_bits, (vector.word_scale, vector.word_bits)),
-            ("embedding", a.embedding_lines, a.embedding_line_bits, (vector.place, vector.kind)),
-        ):
-            buffer = CopiedBuffer(name, lines=lines, line_bits=line_bits, port_bits=a.port_bits)
-            m.submodules[f"{name}s"] = buffer
-            connect(m, getattr(load, name), buffer.write)
-            connect(m, readers[0], buffer.first)
-            connect(m, readers[1], buffer.second)
 
     def _connect_queues(
         self, m: Module, clear: ResetInserter, sequencer: Sequencer, fetch: Fetch, units: dict[Unit, wiring.Component]
