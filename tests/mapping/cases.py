@@ -134,7 +134,7 @@ def tokens(instructions: Sequence[Instruction]) -> list[tuple[int, Unit, int, Un
         (given[other, instruction.unit].pop(0), other, index, instruction.unit)
         for index, instruction in enumerate(instructions)
         for other in TOKEN_UNITS
-        if instruction.wait >> other & 1
+        if other is not instruction.unit and instruction.wait >> other & 1
     ]
 
 

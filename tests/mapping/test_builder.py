@@ -6,9 +6,9 @@ from hw.isa import Opcode
 from mapping.builder import Access, Builder
 from tests.mapping.cases import operands
 from tests.sim import programs
-from tests.sim.programs import ARRAY, DRAIN, LOAD, STORE
+from tests.sim.programs import ARRAY, DRAIN, LOAD, STORE, VECTOR
 
-SPACES = {"activation": 8, "weight": 8, "threshold": 8, "output": 8, "results": 16}
+SPACES = {"activation": 8, "weight": 8, "threshold": 8, "output": 8, "results": 16, "token": 8, "fixed": 8}
 
 
 class Shorthand:
@@ -33,6 +33,12 @@ class Shorthand:
         """Store an output line to a beat of the region."""
         reads = (Access("output", output, output + 1),)
         self.builder.add(Opcode.STORE, operands(programs.store()), reads, (Access("results", beat, beat + 1),))
+
+    def vector(self, line: int, fixed: int | None = None, settles: bool = False) -> None:
+        """Read a fixed line, and write one."""
+        written = () if fixed is None else (Access("fixed", fixed, fixed + 1),)
+        reads = (Access("fixed", line, line + 1),)
+        self.builder.add(Opcode.VECTOR, operands(programs.vector()), reads, written, settles)
 
     def masks(self) -> list[tuple[str, int, int]]:
         """Return (opcode, wait, signal) of each instruction."""
@@ -131,3 +137,77 @@ def test_memory_is_waited_for_beat_by_beat() -> None:
     assert masks[5] == ("STORE", DRAIN, LOAD)
     assert masks[6:8] == [("LOAD", 0, 0), ("LOAD", STORE, STORE)]
     assert masks[8] == ("STORE", LOAD, 0)
+
+
+def test_a_unit_waits_for_what_it_reads_of_its_own() -> None:
+    built = Shorthand()
+    built.load("token", 0, 1)
+    built.load("weight", 0, 1)
+    built.load("activation", 0, 1, (Access("token", 0, 1),))
+    built.load("activation", 1, 2, (Access("token", 0, 1),))
+    assert [wait for _, wait, _ in built.masks()] == [0, 0, LOAD, 0, 0]
+
+
+def test_a_unit_does_not_wait_for_what_it_replaces_of_its_own() -> None:
+    built = Shorthand()
+    built.vector(0, 1)
+    built.vector(2, 1)
+    built.vector(2, 2)
+    built.vector(1)
+    assert [wait for _, wait, _ in built.masks()] == [0, 0, 0, VECTOR, 0]
+
+
+def test_an_own_wait_is_for_all_earlier_ones() -> None:
+    built = Shorthand()
+    built.vector(0, 1)
+    built.vector(0, 2)
+    built.vector(1, 3)
+    built.vector(2, 4)
+    built.vector(3)
+    assert [wait for _, wait, _ in built.masks()] == [0, 0, VECTOR, 0, VECTOR, 0]
+
+
+def test_what_settles_is_not_waited_for() -> None:
+    built = Shorthand()
+    built.vector(0, 1, settles=True)
+    built.vector(1, 2)
+    built.vector(2)
+    assert [wait for _, wait, _ in built.masks()] == [0, 0, VECTOR, 0]
+
+
+def test_what_settles_has_no_order_for_other_units() -> None:
+    built = Shorthand()
+    built.vector(0, 1, settles=True)
+    built.load("fixed", 1, 2)
+    assert built.masks() == [("VECTOR", 0, LOAD), ("LOAD", VECTOR, 0), ("HALT", 0, 0)]
+
+
+def test_what_is_in_order_before_it_settles_is_known_behind_it() -> None:
+    built = Shorthand()
+    built.load("fixed", 0, 1)
+    built.vector(0, 1, settles=True)
+    built.vector(0, 2)
+    assert [(wait, signal) for _, wait, signal in built.masks()] == [(0, VECTOR), (LOAD, 0), (0, 0), (0, 0)]
+
+
+def test_behind_a_barrier_nothing_waits() -> None:
+    built = Shorthand()
+    for space in ("activation", "weight", "threshold"):
+        built.load(space, 0, 1)
+    built.vector(0, 1)
+    built.builder.barrier(Opcode.FENCE)
+    built.compute(0, 0)
+    built.builder.barrier(Opcode.EXIT)
+    built.store(0, 0)
+    built.vector(1)
+    built.load("weight", 0, 1)
+    masks = built.masks()
+    assert [name for name, _, _ in masks][4:8:3] == ["FENCE", "EXIT"]
+    assert all(wait == signal == 0 for _, wait, signal in masks)
+
+
+def test_a_barrier_is_in_the_length() -> None:
+    built = Shorthand()
+    built.load("weight", 0, 1)
+    built.builder.barrier(Opcode.EXIT)
+    assert len(built.builder) == 2
