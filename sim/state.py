@@ -49,6 +49,7 @@ _OPERANDS: dict[Opcode, tuple[str, ...]] = {
     Opcode.FENCE: (),
     Opcode.HALT: (),
 }
+_GATHER = _OPERANDS[Opcode.LOAD].index("gather")
 _PLACES = {
     opcode: (int(UNIT_OF[opcode]), [[field.name for field in FIELDS[opcode]].index(name) for name in names])
     for opcode, names in _OPERANDS.items()
@@ -220,7 +221,7 @@ def instruction_table(accelerator: Accelerator, instructions: tuple[Instruction,
         operands = [i.operands[place] for place in places]
         if i.opcode is Opcode.MATMUL:
             operands[0] *= i.activation_planes * i.weight_planes
-        elif i.opcode is Opcode.LOAD and i.gather:
+        elif i.opcode is Opcode.LOAD and operands[_GATHER]:
             operands[1] = 0
         elif i.opcode in _STEPS:
             operands = _STEPS[i.opcode](accelerator, i)

@@ -33,8 +33,9 @@ _NEEDS = {
 """What an accelerator must have for an instruction, so that it takes a time."""
 
 
+_GATHER = [f.name for f in FIELDS[Opcode.LOAD]].index("gather")
 _ADDRESS = {opcode: [f.name for f in FIELDS[opcode]].index("address") for opcode in (Opcode.LOAD, Opcode.STORE)}
-"""Which operand the address is; what else a transfer is follows it."""
+"""Which operands of a transfer these are; what else a transfer is follows its address."""
 
 
 class TimingError(ValueError):
@@ -99,7 +100,7 @@ def _check_end(instructions: tuple[Instruction, ...], end: int) -> None:
 
 
 def _check_alignment(accelerator: Accelerator, index: int, instruction: Instruction) -> None:
-    if instruction.opcode is Opcode.LOAD and instruction.gather:
+    if instruction.opcode is Opcode.LOAD and instruction.operands[_GATHER]:
         if problem := gather_problem(accelerator, instruction):
             raise TimingError(f"instruction {index} ({instruction}): {problem}")
         return
