@@ -13,9 +13,13 @@ from hw.arch import Accelerator
 from hw.isa import Instruction, Opcode, Unit
 from mapping.checker import check
 from mapping.errors import CheckError, MappingError
+from mapping.footprints.base import Where
+from mapping.handover import Pairing
+from mapping.order import Order
 from mapping.whole.mapper import map_network
 from model.synthetic_network import random_network
-from tests.mapping.cases import changed, tokens, with_operands, without_token
+from sim.timing import simulate
+from tests.mapping.cases import changed, profile, tokens, with_operands, without_token
 from tests.mapping.whole import (
     KINDS,
     SMALL,
@@ -215,3 +219,17 @@ def test_many_instructions_are_checked() -> None:
     made = map_network(accelerator, network("mean"), TYPES + TYPES)
     assert len(made.program.instructions) > 300
     check(made.program, VOCABULARY)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_known_to_have_retired_has_in_the_simulator(kind: str, seed: int) -> None:
+    program = whole(kind)
+    places = [Where(index, instruction) for index, instruction in enumerate(program.instructions)]
+    drains = Pairing(SMALL).follow(places)
+    order = Order(program.instructions, drains, SMALL.queue_depth)
+    timing = simulate(SMALL, program.instructions, profile(random.Random(f"{kind} {seed}")))
+    for index, clock in enumerate(order.issued):
+        known = [earlier for earlier in clock if earlier >= 0]
+        if known and program.instructions[index].unit is not Unit.SEQUENCER:
+            assert timing.retire[known].max() < timing.issue[index]
