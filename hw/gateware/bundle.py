@@ -12,7 +12,8 @@ from amaranth.lib.wiring import In, Member
 from hw.arch import Accelerator
 from hw.files import sha256, write_atomic
 from hw.gateware import registers
-from hw.gateware.machine import CORE_MODULE, MACHINE_MODULE, core_ports, trace_ports
+from hw.gateware.machine import CORE_MODULE, MACHINE_MODULE
+from hw.gateware.ports import core_ports, trace_ports
 from hw.gateware.verilog import generate
 from hw.isa import STATE_NAMES, Unit
 

@@ -12,15 +12,16 @@ from hw.gateware.buffers import ActivationBuffer, FixedBuffer, KeyBuffer, LoadBu
 from hw.gateware.drain import DrainUnit
 from hw.gateware.embedding import add_text_buffers
 from hw.gateware.fetch import Fetch, ReadArbiter
-from hw.gateware.interfaces import ADDRESS_BITS, queued_bits, units_of
+from hw.gateware.interfaces import queued_bits, units_of
 from hw.gateware.issue import IssueQueue, TokenCounters
 from hw.gateware.load import LoadUnit
+from hw.gateware.ports import core_ports, trace_ports
 from hw.gateware.registers import LiteBus, Registers
 from hw.gateware.row import IN_FLIGHT as ROW_IN_FLIGHT
 from hw.gateware.row_parts import add_row_unit
 from hw.gateware.sequencer import Sequencer
 from hw.gateware.store import StoreUnit
-from hw.gateware.trace import UNIT_COUNT, StateCounters, TraceRecord, UnitTrace
+from hw.gateware.trace import StateCounters, TraceRecord, UnitTrace
 from hw.gateware.vector import STAGES as VECTOR_STAGES
 from hw.gateware.vector import VectorUnit
 from hw.isa import OWN_WAITS, TOKEN_UNITS, Unit
@@ -28,43 +29,6 @@ from hw.isa import OWN_WAITS, TOKEN_UNITS, Unit
 CORE_MODULE = "tallybert_core"
 MACHINE_MODULE = "tallybert_machine"
 COMPARE_STAGES = 3
-
-
-def memory_ports(accelerator: Accelerator) -> dict[str, wiring.Member]:
-    """Return the AXI4 master ports under the names that vendor tools and bus models know."""
-    request = {
-        "addr": Out(ADDRESS_BITS),
-        "len": Out(8),
-        "size": Out(3),
-        "burst": Out(2),
-        "valid": Out(1),
-        "ready": In(1),
-    }
-    write = {"data": Out(accelerator.port_bits), "strb": Out(accelerator.beat_bytes), "last": Out(1), "valid": Out(1)}
-    channels = {
-        "ar": request,
-        "r": {"data": In(accelerator.port_bits), "resp": In(2), "last": In(1), "valid": In(1), "ready": Out(1)},
-        "aw": request,
-        "w": write | {"ready": In(1)},
-        "b": {"resp": In(2), "valid": In(1), "ready": Out(1)},
-    }
-    return {f"m_axi_{channel}{name}": member for channel, ports in channels.items() for name, member in ports.items()}
-
-
-def register_ports() -> dict[str, wiring.Member]:
-    """Return the AXI4-Lite slave ports."""
-    return {f"s_axil_{name}": member.flip() for name, member in LiteBus().members.items()}
-
-
-def trace_ports() -> dict[str, wiring.Member]:
-    """Return the trace port: for each unit a valid bit and three 32-bit numbers."""
-    wide = 32 * UNIT_COUNT
-    return {"trace_valid": Out(UNIT_COUNT), **{f"trace_{n}": Out(wide) for n in ("issue", "retire", "checksum")}}
-
-
-def core_ports(accelerator: Accelerator) -> dict[str, wiring.Member]:
-    """Return the ports of the core: memory, registers, interrupt."""
-    return {**memory_ports(accelerator), **register_ports(), "interrupt": Out(1)}
 
 
 class Machine(wiring.Component):

@@ -9,6 +9,7 @@ import numpy as np
 
 from hw.arch import Accelerator
 from hw.program import Program
+from mapping.checker import check
 from mapping.errors import MappingError
 from mapping.whole.context import Context
 from mapping.whole.emitter import emit
@@ -16,6 +17,7 @@ from mapping.whole.image import Image
 from mapping.whole.lowering import lower
 from mapping.whole.schedule import Schedule
 from model.network import Network
+from model.operations import Embed
 
 TOKENS, LOGITS, PARAMETERS = "tokens", "logits", "parameters"
 
@@ -54,12 +56,13 @@ class MappedNetwork:
 def map_network(
     accelerator: Accelerator, network: Network, types: Sequence[int], lookahead: int | None = None
 ) -> MappedNetwork:
-    """Return a program that runs a network on sentences with tokens of these types.
+    """Return a checked program that runs a network on sentences with tokens of these types.
 
     Raises MappingError where the network does not fit the accelerator, or no unit can do one of its operations.
     """
     if not 1 <= len(types) <= network.limit:
         raise MappingError(f"tokens must be 1 to {network.limit}, not {len(types)}")
+    _check_types(network, types)
     image, a = Image(), accelerator
     line_ids = a.token_line_bits // 16
     tokens = image.region(TOKENS, -(-len(types) // line_ids) * a.token_line_bits // 8, "read")
@@ -71,4 +74,18 @@ def map_network(
     lower(c)
     image.close(PARAMETERS, start, a.beat_bytes)
     instructions = emit(c, Schedule(c), 2 * a.queue_depth if lookahead is None else lookahead)
-    return MappedNetwork(network, image.program(accelerator, instructions), tuple(types))
+    program = image.program(accelerator, instructions)
+    check(program, vocabulary=min(o.sizes["vocabulary"] for o in _embeds(network)))
+    return MappedNetwork(network, program, tuple(types))
+
+
+def _embeds(network: Network) -> list[Embed]:
+    return [o for o in network.operations if isinstance(o, Embed)]
+
+
+def _check_types(network: Network, types: Sequence[int]) -> None:
+    for embed in _embeds(network):
+        count = embed.sizes["types"]
+        for index, kind in enumerate(types):
+            if not 0 <= kind < count:
+                raise MappingError(f"types[{index}] must be from 0 to {count - 1}, not {kind}")
