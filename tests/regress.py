@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -19,25 +20,30 @@ from typing import Any
 from hw.bench.build import default_cache, missing_tool
 from hw.bench.compare import is_equal
 from hw.files import FileError
-from tests.agreement.compare import compare
+from tests.agreement.compare import compare, compare_programs
 from tests.agreement.loose_cases import PROGRAMS_PER_GROUP, compare_loose, loose_group
+from tests.agreement.networks import NETWORKS_PER_GROUP, network_group
 from tests.agreement.points import LAYERS_PER_GROUP, group, simulator_of
 
-GROUP_SIZE = {"layers": LAYERS_PER_GROUP, "loose": PROGRAMS_PER_GROUP}
-"""Cases of a group, by what is compared: layers, as the mapper makes them into programs, or programs of other kinds."""
+GROUP_SIZE = {"layers": LAYERS_PER_GROUP, "loose": PROGRAMS_PER_GROUP, "networks": NETWORKS_PER_GROUP}
+"""Cases of a group, by what is compared: layers and networks, mapped, or programs that no mapper makes."""
+
+MAKE: dict[str, Callable[[int, int], Sequence[Any]]]
+MAKE = {"layers": group, "loose": loose_group, "networks": network_group}
+COMPARE: dict[str, Callable[..., list[dict[str, Any]]]]
+COMPARE = {"layers": compare, "loose": compare_loose, "networks": compare_programs}
 
 
 def run_group(what: str, seed: int, number: int, only: int | None = None) -> dict[str, Any]:
     """Run a group, or one of its cases, and return what the journal keeps."""
-    made: list[Any] = [*(loose_group if what == "loose" else group)(seed, number)]
-    points = [point for point in made if only in (None, point.number)]
-    simulator = simulator_of(points[0].program.accelerator if what == "loose" else points[0].accelerator)
+    points = [point for point in MAKE[what](seed, number) if only in (None, point.number)]
+    simulator = _simulator(what, points[0])
     if missing_tool(simulator):
         simulator = "verilator"
     started = time.perf_counter()
     work = Path(tempfile.mkdtemp(prefix="tallybert-regress-"))
     try:
-        results = (compare_loose if what == "loose" else compare)(points, simulator, default_cache(), work)
+        results = COMPARE[what](points, simulator, default_cache(), work)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     bad = [
@@ -55,6 +61,13 @@ def run_group(what: str, seed: int, number: int, only: int | None = None) -> dic
         "failures": bad,
         "seconds": round(time.perf_counter() - started, 2),
     }
+
+
+def _simulator(what: str, point: Any) -> str:
+    """Return the simulator that suits a group; networks are short runs on small cores."""
+    if what == "networks":
+        return "icarus"
+    return simulator_of(point.accelerator if what == "layers" else point.program.accelerator)
 
 
 def finished_groups(journal: Path, what: str, seed: int) -> dict[int, dict[str, Any]]:
@@ -75,7 +88,7 @@ def finished_groups(journal: Path, what: str, seed: int) -> dict[int, dict[str, 
 def main() -> int:
     """Run the regression; exit code 1 says that some case differs."""
     args = _arguments()
-    what = "loose" if args.loose else "layers"
+    what = "loose" if args.loose else "networks" if args.networks else "layers"
     if args.only is not None:
         record = run_group(what, args.seed, args.only // GROUP_SIZE[what], args.only)
         print(json.dumps(record, indent=1))
@@ -97,12 +110,14 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.regress",
-        description="Compare RTL and simulator on random accelerators, layers and memories.",
+        description="Compare RTL and simulator on random accelerators, layers or networks, and memories.",
         epilog="example: python -m tests.regress --seed 7 --cases 240",
     )
     parser.add_argument("--seed", type=int, default=1, help="of all cases (default: 1)")
     parser.add_argument("--cases", type=int, default=204, help="how many (default: 204)")
-    parser.add_argument("--loose", action="store_true", help="random programs that the mapper never makes, not layers")
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--loose", action="store_true", help="random programs that the mapper never makes, not layers")
+    kinds.add_argument("--networks", action="store_true", help="random networks, from ids to the class, not layers")
     parser.add_argument("--only", type=int, metavar="N", help="replay one case")
     parser.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
     parser.add_argument(
@@ -122,7 +137,7 @@ def _say(record: dict[str, Any], index: int, total: int) -> None:
     )
     for failure in record["failures"]:
         print(f"  {failure['point']}\n  {json.dumps(failure['result'])}")
-        kind = "--loose " if record["what"] == "loose" else ""
+        kind = "" if record["what"] == "layers" else f"--{record['what']} "
         print(f"  replay: python -m tests.regress {kind}--seed {record['seed']} --only {failure['case']}", flush=True)
 
 

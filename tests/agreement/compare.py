@@ -1,11 +1,11 @@
-"""Run the cases of a group on the RTL and on the simulator."""
+"""Run the cases of a group on the RTL and on the simulator: layers, or programs of any kind."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -13,9 +13,14 @@ from hw.bench.build import build
 from hw.bench.compare import is_equal
 from hw.bench.runner import run
 from hw.gateware.verilog import generate
+from hw.program import Program
 from model.bits import unpack
 from sim import reference
+from sim.machine import execute
+from sim.memory import MemoryProfile
+from sim.timing import simulate
 from tallybert.flow import Workload, random_workload, run_simulation, write_case
+from tallybert.hardware import write_program_case
 from tests.agreement.points import Point
 
 
@@ -30,6 +35,32 @@ def compare(points: Sequence[Point], simulator: str, cache: Path, work: Path) ->
 def failures(points: Sequence[Point], results: Sequence[dict[str, Any]]) -> list[str]:
     """Return an account of each case that is not equal in every bit and every cycle."""
     return [f"{point}: {result}" for point, result in zip(points, results, strict=True) if not is_equal(result)]
+
+
+class ProgramCase(Protocol):
+    """A program with its memory."""
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def program(self) -> Program: ...
+
+    @property
+    def memory(self) -> MemoryProfile: ...
+
+
+def compare_programs(cases: Sequence[ProgramCase], simulator: str, cache: Path, work: Path) -> list[dict[str, Any]]:
+    """Return the bench's result of each case, each in a simulation of its own: what buffers hold at first is 0."""
+    built = build(generate(cases[0].program.accelerator), simulator, cache)
+    results = []
+    for case in cases:
+        program, folder = case.program, work / f"case{case.number}"
+        execution = execute(program)
+        timing = simulate(program.accelerator, program.instructions, case.memory, execution.end)
+        write_program_case(folder, program, timing, execution, case.memory)
+        results += run(built, simulator, [folder], work / f"run{case.number}")
+    return results
 
 
 def _write(point: Point, folder: Path) -> Path:

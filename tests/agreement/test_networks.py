@@ -1,0 +1,58 @@
+"""RTL = simulator = integer reference for whole networks, from ids to the class, and from a seed.
+
+The seed is printed; `python -m tests.regress --networks --seed S --only N` replays case N.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hw.bench.build import default_cache, missing_tool
+from hw.bench.compare import is_equal
+from hw.isa import Opcode
+from sim.machine import execute
+from sim.reference import evaluate
+from tests.agreement.compare import compare_programs
+from tests.agreement.networks import NETWORKS_PER_GROUP, NetworkCase, network_group
+
+SEED = 20261122
+GROUPS = 4
+
+
+def check_values(case: NetworkCase) -> None:
+    """Compare class, members and total of the simulated program with the integer reference."""
+    found, expected = execute(case.program).result, evaluate(case.network, case.ids, case.types)
+    assert found.members == expected.members_run, str(case)
+    answer = found.total if case.network.vote == "mean" else found.leader
+    assert answer == expected.prediction, str(case)
+
+
+@pytest.mark.icarus
+@pytest.mark.parametrize("number", range(GROUPS))
+def test_networks_agree(number: int, tmp_path: Path) -> None:
+    if missing := missing_tool("icarus"):
+        pytest.skip(missing)
+    print(f"seed {SEED}, cases {number * NETWORKS_PER_GROUP} to {(number + 1) * NETWORKS_PER_GROUP - 1}")
+    cases = network_group(SEED, number)
+    for case in cases:
+        check_values(case)
+    results = compare_programs(cases, "icarus", default_cache(), tmp_path)
+    assert [(str(c), r) for c, r in zip(cases, results, strict=True) if not is_equal(r)] == []
+
+
+def test_a_group_is_the_same_for_a_seed() -> None:
+    one, again, other = network_group(SEED, 0), network_group(SEED, 0), network_group(SEED, 1)
+    assert [case.program for case in one] == [case.program for case in again]
+    assert [case.program for case in one] != [case.program for case in other]
+
+
+def test_the_groups_reach_the_edges() -> None:
+    cases = [case for number in range(GROUPS) for case in network_group(SEED, number)]
+    opcodes = {i.opcode for case in cases for i in case.program.instructions}
+    assert opcodes >= set(Opcode) - {Opcode.FENCE}
+    ends = [(case.program.instructions[execute(case.program).end].opcode) for case in cases]
+    assert {Opcode.EXIT, Opcode.HALT} == set(ends)
+    assert {case.network.vote for case in cases} == {"soft", "hard", "mean"}
+    assert any(len(case.ids) == 1 for case in cases) and any(len(set(case.types)) > 1 for case in cases)
