@@ -10,11 +10,15 @@ from dataclasses import dataclass
 from random import Random
 
 from hw.arch import Accelerator, AcceleratorError
+from hw.isa import Buffer
 from sim.memory import MemoryProfile
+from tests.agreement.loose_accesses import buffer_shape
 
 LAYERS_PER_GROUP = 6
 SMALL_LANES = 96
 STEPS = {"icarus": 250, "verilator": 2500}
+MOST_BEATS = 2000
+"""To fill the buffers of an accelerator for programs of whole networks."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,41 @@ def random_accelerator(random: Random) -> Accelerator:
             )
         except AcceleratorError:
             continue
+
+
+def random_network_accelerator(random: Random) -> Accelerator:
+    """Return a legal accelerator of which most have all that whole networks need, in small sizes."""
+    while True:
+        base = random_accelerator(random)
+        lanes = random.choice([0, 1, 2, 4, 8, 8])
+        try:
+            accelerator = base.replace(
+                rows=random.choice([base.rows, 2, 4]),
+                code_bits=random.choice([1, 2, 4, 8]),
+                activation_lines=random.choice([2, 3, 4, 8, 16]),
+                weight_lines=random.choice([2, 3, 4, 8, 16]),
+                vector_lanes=lanes,
+                fixed_lines=random.choice([2, 3, 8, 32, 64]),
+                scale_lines=random.choice([2, 3, 8, 24, 40]),
+                row_lanes=random.choice([0, 1, 2, 4, 8, 16, 32]),
+                score_lines=random.choice([2, 3, 8, 32]),
+                score_slots=random.choice([1, 2, 3, 16]),
+                table_lines=random.choice([2, 5, 16, 20, 48]),
+                token_lines=random.choice([0, 2, 3, 8, 32]) if lanes else 0,
+                word_lines=random.choice([2, 5, 16, 40]),
+                embedding_lines=random.choice([2, 5, 16, 40]),
+                classes=random.choice([0, 1, 2, 3, 5, 8, 9]) if lanes else 0,
+            )
+        except AcceleratorError:
+            continue
+        if _beats_to_fill(accelerator) <= MOST_BEATS:
+            return accelerator
+
+
+def _beats_to_fill(a: Accelerator) -> int:
+    """Return the beats that load every line of every buffer."""
+    shapes = [buffer_shape(a, buffer) for buffer in Buffer]
+    return sum(banks * lines * beats for banks, lines, beats in shapes)
 
 
 def random_memory(random: Random) -> MemoryProfile:
