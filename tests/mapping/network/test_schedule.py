@@ -1,0 +1,193 @@
+"""The schedule: order of work, lines of data that are alive together, blocks that are there when they are used.
+
+What is compared are names and places: a piece of work holds data that hold it, and cannot be shown.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from hw.isa import Opcode, Unit
+from mapping.whole.context import Context
+from mapping.whole.embedding import IDS
+from mapping.whole.image import Image
+from mapping.whole.lowering import lower
+from mapping.whole.mapper import map_network
+from mapping.whole.schedule import Schedule
+from mapping.whole.work import Area, Datum, Work
+from sim.machine import execute
+from sim.reference import evaluate
+from tests.mapping.network.points import Point, mixed, network, resized
+
+POINTS = {
+    "roomy": Point(network(1), resized(weight_lines=1024, threshold_lines=256), 9, 1),
+    "tight": Point(
+        network(8, width=64, heads=4, members=2, shared=True),
+        resized(weight_lines=8, threshold_lines=8, scale_lines=24, level_lines=12, table_lines=24),
+        8,
+        8,
+        "mixed",
+    ),
+    "three members": Point(network(3, vote="hard", members=3, pooling="first"), resized(score_slots=1), 7, 3),
+    "two layers": Point(network(2, layers=2, members=1), resized(activation_lines=40, key_lines=24), 11, 2),
+    "one vote": Point(network(4, vote="mean", classes=1, shared=True), resized(rows=2, drain_rows=1), 5, 4),
+    "planes": Point(mixed(20, 2, 2), resized(weight_lines=16), 9, 20),
+    "one token": Point(network(9), resized(), 1, 9),
+}
+
+
+class Scheduled:
+    """A lowered network and its schedule."""
+
+    def __init__(self, point: Point) -> None:
+        image = Image()
+        image.place(bytes(8192), 1)
+        self.context = Context(point.network, point.accelerator, tuple(point.sentence[1]), 0, 4096, image)
+        lower(self.context)
+        self.schedule = Schedule(self.context)
+        self.items = self.schedule.items
+        self.place: dict[Work, int] = {placed.work: index for index, placed in enumerate(self.items)}
+
+    def size(self, space: str) -> int:
+        """Return the lines of a buffer."""
+        return self.context.size(space)
+
+
+@pytest.fixture(scope="module", params=POINTS)
+def made(request: pytest.FixtureRequest) -> Scheduled:
+    return Scheduled(POINTS[request.param])
+
+
+def test_every_piece_of_work_once(made: Scheduled) -> None:
+    places = [made.place[work] for work in made.context.works]
+    assert sorted(places) == list(range(len(made.items)))
+
+
+def test_work_stands_behind_what_it_needs(made: Scheduled) -> None:
+    written: dict[Datum, int] = {}
+    for work in made.context.works:
+        for datum in work.writes:
+            written[datum] = max(written.get(datum, -1), made.place[work])
+    wrong = []
+    for work in made.context.works:
+        here = made.place[work]
+        wrong += [(work.name, datum.name) for datum in work.reads if written.get(datum, here) >= here]
+        wrong += [(work.name, other.name) for other in work.after if other is not work and made.place[other] >= here]
+    assert wrong == []
+
+
+def test_exits_part_the_members(made: Scheduled) -> None:
+    exits = [index for index, placed in enumerate(made.items) if placed.work.unit is Unit.SEQUENCER]
+    vote, members = made.context.network.vote, len(made.context.network.members)
+    assert len(exits) == (0 if vote == "mean" else members - 1)
+    found = [(index, placed.work.member) for index, placed in enumerate(made.items) if index not in exits]
+    assert [p for p in found if exits and sum(p[0] > e for e in exits) != p[1]] == []
+
+
+def test_a_value_that_replaces_another_is_written_when_that_was_read(made: Scheduled) -> None:
+    pairs = [(work, datum) for work in made.context.works for datum in work.writes if datum.replaces is not None]
+    wrong = []
+    for work, datum in pairs:
+        old = datum.replaces
+        others = [made.place[user] for user in old.users if user is not work]
+        if datum.area is not old.area or datum.offset != old.offset or max(others, default=-1) >= made.place[work]:
+            wrong.append((work.name, datum.name))
+    assert wrong == []
+    assert len(pairs) > 0
+
+
+def test_data_that_are_alive_together_lie_apart(made: Scheduled) -> None:
+    lives: dict[Area, tuple[int, int, int]] = {}
+    for index, placed in enumerate(made.items):
+        for area, line in placed.areas.items():
+            first, _, before = lives.get(area, (index, index, line))
+            assert (area.name, line) == (area.name, before)
+            assert 0 <= line <= made.size(area.space) - area.lines
+            lives[area] = (first, index, line)
+    areas, wrong = list(lives.items()), []
+    for number, (one, (first, last, line)) in enumerate(areas):
+        for other, (begins, ends, start) in areas[number + 1 :]:
+            together = one.space == other.space and first <= ends and begins <= last
+            if together and start < line + one.lines and line < start + other.lines:
+                wrong.append((one.name, other.name))
+    assert wrong == []
+    assert len(areas) > 0
+
+
+def used(work: Work) -> set[str]:
+    """Return the names of the blocks of a piece of work, with those that come before them."""
+    return {block.name for b in work.blocks for block in (b, b.after) if block is not None}
+
+
+def test_blocks_are_there_when_they_are_used(made: Scheduled) -> None:
+    held: dict[tuple[str, int], str] = {}
+    loads, number = made.schedule.loads, 0
+    for index, placed in enumerate(made.items):
+        while number < len(loads) and loads[number].need <= index:
+            load = loads[number]
+            space, lines, free, need = load.block.buffer.name.lower(), load.block.lines, load.free, load.need
+            assert 0 <= free <= need
+            assert 0 <= load.line <= made.size(space) - lines
+            held |= {(space, n): load.block.name for n in range(load.line, load.line + lines)}
+            number += 1
+        assert {block.name for block in placed.blocks} == used(placed.work)
+        for block, line in placed.blocks.items():
+            space, lines = block.buffer.name.lower(), block.lines
+            there = {held.get((space, n)) for n in range(line, line + lines)}
+            assert (index, there) == (index, {block.name})
+    assert number == len(loads)
+
+
+def test_loads_may_move_forward_to_where_their_lines_are_free(made: Scheduled) -> None:
+    """No item from `free` on uses another block in these lines, up to the load."""
+    wrong = []
+    for load in made.schedule.loads:
+        for index in range(load.free, load.need):
+            for block, line in made.items[index].blocks.items():
+                apart = line + block.lines <= load.line or load.line + load.block.lines <= line
+                if block.buffer is load.block.buffer and not apart:
+                    wrong.append((load.block.name, block.name, index))
+    assert wrong == []
+    needs = [load.need for load in made.schedule.loads]
+    assert needs == sorted(needs)
+
+
+def test_ids_are_loaded_before_words(made: Scheduled) -> None:
+    order = [load.block.name for load in made.schedule.loads]
+    words = [index for index, load in enumerate(made.schedule.loads) if load.block.after is not None]
+    assert words and order.index(IDS) < words[0]
+
+
+def test_tight_buffers_bring_blocks_again_and_roomy_ones_do_not() -> None:
+    most = {}
+    for name in ("roomy", "tight"):
+        loads = Scheduled(POINTS[name]).schedule.loads
+        most[name] = max(Counter(load.block.name for load in loads).values())
+    assert most["roomy"] == 1 < most["tight"]
+
+
+@pytest.mark.parametrize("name", ["tight", "three members"])
+@pytest.mark.parametrize("lookahead", [0, 1, 7, 1000])
+def test_any_lookahead_gives_the_same_values(name: str, lookahead: int) -> None:
+    point = POINTS[name]
+    ids, types = point.sentence
+    mapped = map_network(point.accelerator, point.network, types, lookahead)
+    done, expected = execute(mapped.with_ids(ids)), evaluate(point.network, ids, types)
+    assert (done.result.leader, done.result.members) == (expected.prediction, expected.members_run)
+    logits = [expected.logits[m.name].tolist() for m in point.network.members[: expected.members_run]]
+    assert mapped.logits(done.memory, done.result.members).tolist() == logits
+
+
+def loads_before_products(lookahead: int) -> int:
+    """Return how many loads stand before the first product."""
+    point = POINTS["roomy"]
+    mapped: Any = map_network(point.accelerator, point.network, point.sentence[1], lookahead)
+    opcodes = [i.opcode for i in mapped.program.instructions]
+    return opcodes[: opcodes.index(Opcode.MATMUL)].count(Opcode.LOAD)
+
+
+def test_lookahead_moves_loads_forward() -> None:
+    assert loads_before_products(0) < loads_before_products(4) < loads_before_products(1000)
