@@ -8,66 +8,11 @@ import numpy as np
 
 from hw.isa import Destination, Opcode, SumsDestination, Unit
 from mapping.whole.context import Context, Stored
+from mapping.whole.operands import heads_of
 from mapping.whole.parameters import Packing
-from mapping.whole.products import Target
 from mapping.whole.work import Area, Block, Datum, Emit, Work
 
 _GAP = 20
-
-
-def _head_lines(c: Context, width: int) -> int:
-    return c.parameters.lines_of(width)
-
-
-def operand_targets(c: Context, o: Any) -> list[tuple[Target, int]]:
-    """Return where the 1-bit codes that o makes are needed as operands of attention, and in how many pieces."""
-    a, result = c.accelerator, []
-    for reader in c.readers[o.name]:
-        if reader.op not in ("scores", "context"):
-            continue
-        heads, width = _heads(c, reader)
-        n = c.rows_of(o.name)
-        if not a.key_lines:
-            raise c.refuse(reader, "buffers.key_lines must not be 0: the accelerator has no key buffer")
-        if reader.op == "scores" and reader.sources[0] == o.name:
-            lines = _head_lines(c, width)
-            key, stride = (o.name, f"query {heads}"), 0
-            data = [
-                Datum(f"{o.name}[{t}]", c.area("activation", heads * lines, o.name))
-                for t in range(len(c.tiles(o.name)))
-            ]
-            whole = width % a.line_bits == 0
-        elif reader.op == "scores":
-            lines = _head_lines(c, width)
-            key, stride = (o.name, f"key {heads}"), heads * lines
-            data = _shared(c, o.name, -(-n // a.columns) * stride)
-            whole = width % a.line_bits == 0
-        else:
-            groups, stride = -(-width // a.columns), c.parameters.lines_of(n)
-            lines = groups * stride
-            key = (o.name, f"value {heads}")
-            data = _shared(c, o.name, heads * lines)
-            whole = width % a.columns == 0
-        if key in c.stored:
-            continue
-        c.stored[key] = Stored(data, lines=lines)
-        result.append((Target(key[1].split()[0], tuple(data), lines, stride), 1 if whole else heads))
-        if reader.op == "scores" and reader.sources[0] == reader.sources[1]:
-            raise c.refuse(reader, "queries and keys must be different values")
-    return result
-
-
-def _shared(c: Context, name: str, lines: int) -> list[Datum]:
-    area = c.area("key", lines, name)
-    return [Datum(f"{name}[{t}]", area) for t in range(len(c.tiles(name)))]
-
-
-def _heads(c: Context, reader: Any) -> tuple[int, int]:
-    """Return how many heads an operation of attention has, and the channels of one."""
-    if reader.op == "scores":
-        return reader.heads, c.value(reader.sources[0]).channels // reader.heads
-    heads = c.value(reader.sources[0]).heads
-    return heads, c.value(reader.sources[1]).channels // heads
 
 
 def scores(c: Context, o: Any) -> None:
@@ -132,7 +77,7 @@ class _Scores:
     def __init__(self, c: Context, o: Any, tile: int, rows: int, head: int) -> None:
         a, (queries, keys) = c.accelerator, o.sources
         self.kinds = Kinds(c, o, queries, keys)
-        _, self.width = _heads(c, o)
+        _, self.width = heads_of(c, o)
         stored, keyed = c.stored[queries, f"query {o.heads}"], c.stored[keys, f"key {o.heads}"]
         self.left, self.left_lines = stored.data[tile], stored.lines
         self.keys, self.key_lines, self.stride = keyed.data, keyed.lines, o.heads * keyed.lines
@@ -262,7 +207,7 @@ def _head_threshold(c: Context, o: Any, reader: Any, codes: list[list[Datum]], t
 def context(c: Context, o: Any) -> None:
     """`context`: for each row tile and head the product of attention codes and values, to bits of the next layer."""
     a, (codes, values) = c.accelerator, o.sources
-    heads, width = _heads(c, o)
+    heads, width = heads_of(c, o)
     groups = -(-width // a.columns)
     kinds = Kinds(c, o, codes, values)
     kinds.check_inputs(c.parameters.words_of(c.rows_of(values)))

@@ -9,6 +9,7 @@ import numpy as np
 
 from hw.isa import Destination, Opcode, Unit
 from mapping.whole.context import Context
+from mapping.whole.operands import Target, operand_targets
 from mapping.whole.rows import Pass, codes_of
 from mapping.whole.streams import planes, requantise
 from mapping.whole.work import Block, Datum, Emit, Work
@@ -116,16 +117,6 @@ class Product:
         drain = -(-rows // self.c.accelerator.drain_rows)
         pairs = self.words * self.value.bits
         return len(piece.groups) * max(pairs, drain)
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where the bits of a product go. `lines` are those from one head to the next, `stride` is the operand."""
-
-    layout: str
-    data: tuple[Datum, ...]
-    lines: int
-    stride: int = 0
 
 
 @dataclass(frozen=True)
@@ -260,8 +251,6 @@ def _quantized(c: Context, o: Operation, reader: Any) -> None:
 
 
 def _binarized(c: Context, o: Operation, reader: Any) -> None:
-    from mapping.whole.attention import operand_targets
-
     for target, heads in operand_targets(c, reader):
         bits_of(c, Product(c, o, heads), reader, target)
     if any(r.op in ("matmul", "first") for r in c.readers[reader.name]):
