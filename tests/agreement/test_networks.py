@@ -5,6 +5,7 @@ The seed is printed; `python -m tests.regress --networks --seed S --only N` repl
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,12 @@ SEED = 20261122
 GROUPS = 4
 
 
+@cache
+def cases_of(number: int) -> list[NetworkCase]:
+    """Return the cases of a group; drawing them takes seconds."""
+    return network_group(SEED, number)
+
+
 def check_values(case: NetworkCase) -> None:
     """Compare class, members and total of the simulated program with the integer reference."""
     found, expected = execute(case.program).result, evaluate(case.network, case.ids, case.types)
@@ -35,7 +42,7 @@ def test_networks_agree(number: int, tmp_path: Path) -> None:
     if missing := missing_tool("icarus"):
         pytest.skip(missing)
     print(f"seed {SEED}, cases {number * NETWORKS_PER_GROUP} to {(number + 1) * NETWORKS_PER_GROUP - 1}")
-    cases = network_group(SEED, number)
+    cases = cases_of(number)
     for case in cases:
         check_values(case)
     results = compare_programs(cases, "icarus", default_cache(), tmp_path)
@@ -43,13 +50,13 @@ def test_networks_agree(number: int, tmp_path: Path) -> None:
 
 
 def test_a_group_is_the_same_for_a_seed() -> None:
-    one, again, other = network_group(SEED, 0), network_group(SEED, 0), network_group(SEED, 1)
-    assert [case.program for case in one] == [case.program for case in again]
-    assert [case.program for case in one] != [case.program for case in other]
+    programs = [case.program for case in cases_of(1)]
+    assert programs == [case.program for case in network_group(SEED, 1)]
+    assert programs != [case.program for case in cases_of(2)]
 
 
 def test_the_groups_reach_the_edges() -> None:
-    cases = [case for number in range(GROUPS) for case in network_group(SEED, number)]
+    cases = [case for number in range(GROUPS) for case in cases_of(number)]
     opcodes = {i.opcode for case in cases for i in case.program.instructions}
     assert opcodes >= set(Opcode) - {Opcode.FENCE}
     ends = [(case.program.instructions[execute(case.program).end].opcode) for case in cases]
