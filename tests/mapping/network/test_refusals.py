@@ -1,0 +1,230 @@
+"""Networks that do not fit an accelerator, or that no unit can do: one line says which operation, and what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mapping.errors import MappingError
+from mapping.whole.mapper import map_network
+from model import operations as ops
+from model.network import Network
+from model.synthetic import random_layer
+from tests.mapping.network.odd import WIDTH, Graph, attending, ending
+from tests.mapping.network.points import SMALL, mixed, network, resized
+
+Refused = Callable[..., str]
+NO_UNIT = "the machine has no unit for this operation yet"
+
+#: what differs from `SKETCH`, what differs from `SMALL`, the message
+SIZES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    (
+        {},
+        {"vector_lanes": 0, "token_lines": 0, "classes": 0},
+        "network: vector.vector_lanes must not be 0: the accelerator has no vector unit",
+    ),
+    ({}, {"classes": 2}, "network: text.classes must be at least 3, not 2"),
+    ({}, {"classes": 0}, "network: text.classes must be at least 3, not 0"),
+    (
+        {},
+        {"token_lines": 0},
+        "member0.embed (embed): text.token_lines must not be 0: the accelerator has no embedding",
+    ),
+    (
+        {},
+        {"key_lines": 0},
+        "member0.0.scores (scores): buffers.key_lines must not be 0: the accelerator has no key buffer",
+    ),
+    (
+        {},
+        {"row_lanes": 0},
+        "member0.0.attention (row_threshold): attention.row_lanes must not be 0: the accelerator has no row unit",
+    ),
+    ({}, {"sum_bits": 6}, "member0.0.query (matmul): array.sum_bits must be at least 7, not 6"),
+    (
+        {"width": 16, "heads": 1, "limit": 16},
+        {"sum_bits": 6, "columns": 32, "word_bits": 16},
+        "member0.0.context (context): array.sum_bits must be at least 7, not 6",
+    ),
+    ({}, {"key_lines": 5}, "member0.0.key.out: key buffer must have at least 6 lines, not 5"),
+    (
+        {"attention_bits": 2},
+        {"code_bits": 1},
+        "member0.0.attention (row_threshold): array.code_bits must be at least 2, not 1",
+    ),
+    (
+        {"attention_bits": 8},
+        {"code_bits": 8},
+        "member0.0.attention (row_threshold): attention codes must be of at most 4 bits here, not 8",
+    ),
+    (
+        {"width": 256},
+        {"weight_lines": 7, "fixed_lines": 1024, "embedding_lines": 512},
+        "member0.0.query (matmul): buffers.weight_lines must be at least 8, not 7",
+    ),
+    ({}, {"fixed_lines": 35}, "member0.embed: fixed buffer must have at least 36 lines, not 35"),
+    ({}, {"sum_lines": 7}, "member0.0.output.fixed.sums: sums buffer must have at least 8 lines, not 7"),
+    ({}, {"score_lines": 5}, "member0.0.scores[0, 0]: score buffer must have at least 6 lines, not 5"),
+    ({}, {"output_lines": 2}, "member0.logits: output buffer must have at least 3 lines, not 2"),
+    ({}, {"scale_lines": 3}, "member0.start.scale: scale buffer must have at least 4 lines, not 3"),
+    ({}, {"word_lines": 7}, "member0.embed.words[0]: word buffer must have at least 8 lines, not 7"),
+    ({}, {"token_lines": 2}, "tokens: token buffer must have at least 5 lines, not 2"),
+    (
+        {},
+        {"embedding_lines": 16},
+        "member0.embed.positions[0]: embedding buffer must have more than 16 lines for what is needed at once",
+    ),
+    (
+        {},
+        {"activation_lines": 7},
+        "member0.start[1]: activation buffer must have room for 1 more lines, not be full with its 7",
+    ),
+    (
+        {"shared": True},
+        {"fixed_lines": 40},
+        "member0.0.output.normal[0]: fixed buffer must have room for 36 more lines, not be full with its 40",
+    ),
+]
+
+
+@pytest.mark.parametrize(("sketch", "changes", "message"), SIZES, ids=[str(case[1])[:50] for case in SIZES])
+def test_sizes(sketch: dict[str, Any], changes: dict[str, Any], message: str, refused: Refused) -> None:
+    assert refused(MappingError, map_network, resized(**changes), network(1, **sketch), (0,) * 9) == message
+
+
+@pytest.mark.xfail(strict=True, reason="the first buffer is named, not the one that is full")
+def test_the_buffer_that_is_full_is_named(refused: Refused) -> None:
+    message = refused(MappingError, map_network, resized(activation_lines=2), network(1), (0,) * 9)
+    assert "activation buffer" in message
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_planes(bits: int, refused: Refused) -> None:
+    message = refused(MappingError, map_network, resized(code_bits=1), mixed(20, bits, 1), (0,) * 9)
+    assert message == f"m0.in (quantize): array.code_bits must be at least {bits}, not 1"
+
+
+def bending(op: str, *sources: str, **attributes: Any) -> Network:
+    """Return a network with an operation that reads x and more."""
+    return ending(lambda g: g.append(getattr(ops, op)("bent", sources, *attributes.values())))
+
+
+def concatenated(g: Graph) -> str:
+    codes = g.codes("codes", "x", "signed", 1)
+    return g.requantise("fixed", g.matmul("sums", g.make("Concatenate", "bent", codes, codes), WIDTH))
+
+
+def wider(g: Graph) -> str:
+    return g.make("Add", "sum", g.requantise("wide", g.matmul("m", g.codes("c", "x", "signed", 1), WIDTH + 6)), "x")
+
+
+def contextual(make: Callable[[Graph, str], str]) -> Network:
+    """Return a network that makes something of a context."""
+    return ending(lambda g: make(g, g.attention("context", *(g.operand(n) for n in ("query", "key", "value")))))
+
+
+def operands(bits: tuple[int, int, int], sets: str = "sss") -> Network:
+    """Return a network with attention of codes of some bits and sets: signed or unsigned."""
+    names = {"s": "signed", "u": "unsigned"}
+
+    def build(g: Graph) -> tuple[str, str, str]:
+        query, key, value = (
+            g.operand(n, b, names[s]) for n, b, s in zip(("query", "key", "value"), bits, sets, strict=True)
+        )
+        return query, key, value
+
+    return attending(build)
+
+
+def the_same_twice(g: Graph) -> tuple[str, str, str]:
+    query = g.operand("query")
+    return query, query, g.operand("value")
+
+
+TWO_BITS = "operands must be bits here, not signed 2-bit codes [n, 24]"
+GRAPHS: dict[str, tuple[Callable[[], Network], str]] = {
+    "multiply": (lambda: bending("Multiply", "x", "x", fraction=8, shift=8), f"bent (multiply): {NO_UNIT}"),
+    "maximum": (lambda: bending("Maximum", "x", "embed"), f"bent (maximum): {NO_UNIT}"),
+    "table": (lambda: ending(lambda g: g.table("bent", "x")), f"bent (table): {NO_UNIT}"),
+    "concatenate": (lambda: ending(concatenated), f"bent (concatenate): {NO_UNIT}"),
+    "unsigned keys": (
+        lambda: operands((1, 1, 1), "sus"),
+        "context.scores (scores): signed codes must meet signed ones here, not unsigned ones",
+    ),
+    "wide queries": (lambda: operands((2, 1, 1)), f"context.scores (scores): {TWO_BITS}"),
+    "wide keys": (lambda: operands((1, 2, 1)), f"context.scores (scores): {TWO_BITS}"),
+    "wide values": (lambda: operands((1, 1, 2)), f"context (context): {TWO_BITS}"),
+    "fixed context": (
+        lambda: contextual(lambda g, c: g.requantise("fixed", c)),
+        "fixed (requantise): context must become bits at once here",
+    ),
+    "wide context": (
+        lambda: contextual(lambda g, c: g.requantise("f", g.matmul("m", g.codes("codes", c, "signed", 2), 8))),
+        "codes (quantize): context must become bits at once here",
+    ),
+    "other channels": (
+        lambda: ending(wider),
+        "sum (add): both values must have the same channels, not [24, 30], to be added here",
+    ),
+    "queries as keys": (
+        lambda: attending(the_same_twice),
+        "context.scores (scores): queries and keys must be different values",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_graphs(name: str, refused: Refused) -> None:
+    build, message = GRAPHS[name]
+    assert refused(MappingError, map_network, SMALL, build(), (0,) * 9) == message
+
+
+def queries_of_fixed_values(g: Graph) -> tuple[str, str, str]:
+    return g.codes("query", "x", "signed", 1), g.operand("key"), g.operand("value")
+
+
+def queries_of_a_context(g: Graph) -> tuple[str, str, str]:
+    query, key, value = (g.operand(n) for n in ("query", "key", "value"))
+    return g.codes("again", g.attention("first", query, key, value), "signed", 1), key, value
+
+
+UNUSUAL = {
+    "fixed": lambda: attending(queries_of_fixed_values),
+    "context": lambda: attending(queries_of_a_context),
+    "wide": lambda: operands((2, 1, 1), "uss"),
+}
+
+
+@pytest.mark.xfail(strict=True, reason="operands of attention that no binarize of a matmul makes: a KeyError")
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_operands_of_attention_that_no_product_makes(name: str) -> None:
+    try:
+        map_network(SMALL, UNUSUAL[name](), (0,) * 9)
+    except (MappingError, KeyError) as error:
+        message = f"{type(error).__name__}: {error}"
+    assert message.startswith("MappingError: context.scores (scores): ")
+
+
+class TestSentences:
+    @pytest.mark.parametrize("count", [0, 25])
+    def test_tokens(self, count: int, refused: Refused) -> None:
+        message = refused(MappingError, map_network, SMALL, network(1), (0,) * count)
+        assert message == f"tokens must be 1 to 24, not {count}"
+
+    @pytest.mark.parametrize("kind", [-1, 2])
+    def test_types(self, kind: int, refused: Refused) -> None:
+        message = refused(MappingError, map_network, SMALL, network(1), (0, 1, kind))
+        assert message == f"types[2] must be from 0 to 1, not {kind}"
+
+    @pytest.mark.parametrize("count", [0, 3, 5])
+    def test_ids_of_another_count(self, count: int, refused: Refused) -> None:
+        mapped = map_network(SMALL, network(1), (0,) * 4)
+        message = refused(MappingError, mapped.with_ids, [1] * count)
+        assert message == f"ids must be 4, as the program is made for, not {count}"
+
+    def test_a_network_that_reads_codes(self, refused: Refused) -> None:
+        chain = Network.chain([random_layer(8, 8, "signed", 1)])
+        message = refused(MappingError, map_network, SMALL, chain, (0,))
+        assert message == "network: must read tokens and have members, not read signed 1-bit codes [n, 8]"
