@@ -21,9 +21,10 @@ from hw.bench.compare import compare, is_equal
 from hw.bench.driver import CONTROL, LENGTH, PROGRAM, RETIRED, STATUS, WATCHDOG, Bench
 from hw.bench.memory import ReadSide, WriteSide
 from hw.gateware.sequencer import ErrorCode
-from hw.isa import INSTRUCTION_BYTES
+from hw.isa import INSTRUCTION_BYTES, Opcode
 
 SLVERR = 2
+UNKNOWN_OPCODE = bytes([max(Opcode) + 1])
 LIMIT = 20_000
 QUIET_CYCLES = 60
 PATIENCE = 50
@@ -61,7 +62,7 @@ class FaultyBench(Bench):
         """Run with a memory that does nothing from a cycle on; it must end the run, and answer before the next one."""
         await self._write(WATCHDOG, PATIENCE)
         await self._write(PROGRAM, case.program.address)
-        await self._write(LENGTH, len(case.instructions))
+        await self._write(LENGTH, len(case.program.instructions))
         await self._write(CONTROL, 1)
         memory = bytearray(case.program.image)
         reads, writes = (side(case.profile, memory, self._beat_bytes) for side in (ReadSide, WriteSide))
@@ -96,9 +97,9 @@ def altered(case: Case, index: int, data: bytes, length: int | None = None) -> A
     start = case.program.address + index * INSTRUCTION_BYTES
     image[start : start + len(data)] = data
     accelerator, address = case.program.accelerator, case.program.address
-    program = SimpleNamespace(accelerator=accelerator, address=address, image=bytes(image))
-    instructions = case.instructions[: len(case.instructions) if length is None else length]
-    return SimpleNamespace(program=program, instructions=instructions, profile=case.profile, folder=case.folder)
+    instructions = case.program.instructions[:length]
+    program = SimpleNamespace(accelerator=accelerator, address=address, image=bytes(image), instructions=instructions)
+    return SimpleNamespace(program=program, profile=case.profile, folder=case.folder)
 
 
 @cocotb.test()
@@ -108,7 +109,7 @@ async def survive_faults(dut: Any) -> None:
     bench = FaultyBench(dut, case.program.accelerator.beat_bytes)
     await bench.start_clock()
     for index in range(len(case.instructions)):
-        seen = await bench.run(altered(case, index, b"\x09"), LIMIT)
+        seen = await bench.run(altered(case, index, UNKNOWN_OPCODE), LIMIT)
         await stay_still(bench)
         assert seen.error == ErrorCode.ILLEGAL_INSTRUCTION, index
         assert seen.retired <= index
