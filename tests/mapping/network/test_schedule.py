@@ -6,6 +6,7 @@ What is compared are names and places: a piece of work holds data that hold it, 
 from __future__ import annotations
 
 from collections import Counter
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -35,6 +36,7 @@ POINTS = {
     "two layers": Point(network(2, layers=2, members=1), resized(activation_lines=40, key_lines=24), 11, 2),
     "one vote": Point(network(4, vote="mean", classes=1, shared=True), resized(rows=2, drain_rows=1), 5, 4),
     "planes": Point(mixed(20, 2, 2), resized(weight_lines=16), 9, 20),
+    "full": Point(network(1, shared=True), resized(fixed_lines=76, key_lines=8, activation_lines=9), 9, 1),
     "one token": Point(network(9), resized(), 1, 9),
 }
 
@@ -97,6 +99,45 @@ def test_a_value_that_replaces_another_is_written_when_that_was_read(made: Sched
             wrong.append((work.name, datum.name))
     assert wrong == []
     assert len(pairs) > 0
+
+
+def test_work_that_replaces_a_value_comes_after_all_that_read_it() -> None:
+    area = Area("fixed", 4, "x")
+    old = Datum("old", area, 2)
+    new = Datum("new", area, 2, replaces=old)
+
+    def work(name: str, reads: list[Datum], writes: list[Datum]) -> Work:
+        return Work(name, Unit.VECTOR, 1, lambda e: None, reads, writes).link()
+
+    work("maker", [], [old])
+    work("one", [old, old], [])
+    work("two", [old], [])
+    last = work("last", [old], [new])
+    assert [w.name for w in last.after] == ["one", "two"]
+    assert ([w.name for w in old.users], old.writers, new.writers, area.live) == (["one", "two", "last"], 1, 1, 2)
+
+
+def test_an_area_is_given_back_when_all_its_data_were_read() -> None:
+    """The buffer has room for one area; what reads the second datum of the first area starts late."""
+    shared, late, other = Area("fixed", 4, "shared"), Area("sums", 1, "late"), Area("fixed", 3, "other")
+    data = [Datum(f"shared[{n}]", shared, 2 * n) for n in range(2)]
+    slow, new = Datum("slow", late), Datum("new", other)
+    works: list[Work] = []
+
+    def work(name: str, unit: Unit, cycles: int, reads: list[Datum], writes: list[Datum]) -> None:
+        works.append(Work(name, unit, cycles, lambda e: None, reads, writes).link())
+
+    work("first", Unit.VECTOR, 1, [], [data[0]])
+    work("second", Unit.VECTOR, 1, [], [data[1]])
+    work("slow", Unit.ARRAY, 500, [], [slow])
+    work("reader", Unit.ROW, 1, [data[0]], [])
+    work("late reader", Unit.ROW, 1, [data[1], slow], [])
+    work("new", Unit.VECTOR, 1, [], [new])
+    work("last", Unit.ROW, 1, [new], [])
+    context: Any = SimpleNamespace(works=works, size=lambda space: 4)
+    order = [placed.work.name for placed in Schedule(context).items]
+    assert order[-3:] == ["late reader", "new", "last"]
+    assert sorted(order[:4]) == ["first", "reader", "second", "slow"]
 
 
 def test_data_that_are_alive_together_lie_apart(made: Scheduled) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
 from collections import Counter
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -96,6 +98,17 @@ def test_members_run_until_the_class_is_certain(weights: tuple[int, ...], member
 def test_soft_votes_stop_too(seed: int, members: int) -> None:
     point = Point(network(seed, members=3, width=16, inner=16, layers=0), SMALL, 5, seed)
     assert assert_says_what_the_reference_says(point).members_run == members
+
+
+@pytest.mark.parametrize("count", range(1, 25))
+def test_factor_of_a_mean(count: int) -> None:
+    """1 / n with 14 bits behind the leading one, rounded half up."""
+    instructions = map_network(SMALL, network(7, layers=0, width=16, members=1), (0,) * count).program.instructions
+    (mean,) = [i for i in instructions if i.opcode is Opcode.MEAN]
+    exponent = next(e for e in range(11) if 1 << e >= count)
+    factor = math.floor(Fraction(1 << 14 + exponent, count) + Fraction(1, 2))
+    assert (mean.shift, mean.multiplier, mean.rows) == (14 + exponent, factor, count)
+    assert 1 << 14 <= factor < 1 << 15
 
 
 def loads(accelerator: Accelerator, seed: int) -> tuple[Counter[tuple[int, int]], int]:
