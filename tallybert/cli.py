@@ -90,7 +90,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     parser = build_parser()
     args, unknown = parser.parse_known_args(arguments)
     if unknown:
-        known = re.findall(r"--[a-z][a-z-]*", args.parser.format_usage())
+        known = re.findall(r"--[a-z][a-z0-9-]*", args.parser.format_usage())
         fix = suggestion(unknown[0].partition("=")[0], known)
         parser.error(f"{args.verb} has no argument {shown(unknown[0])}{fix}")
     code: int = args.run(args)
@@ -108,7 +108,8 @@ def _reworded(message: str) -> str:
     message = re.sub(r"^the following arguments are required: (.*)", r"\1 must be given", message)
     message = re.sub(r": expected one argument$", " must have a value, not nothing", message)
     message = re.sub(r": not allowed with argument (.*)$", r" must not be given together with \1: choose one", message)
-    message = re.sub(r"^one of the arguments (\S+) (\S+) is required$", r"\1 or \2 must be given", message)
+    if choices := re.fullmatch(r"one of the arguments (.+) (\S+) is required", message):
+        message = f"{choices[1].replace(' ', ', ')} or {choices[2]} must be given"
     choice = re.search(r"invalid choice: (.*) \(choose from (.*)\)$", message, re.DOTALL)
     if not choice:
         return message

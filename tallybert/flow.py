@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sim.timing import Timing
 
 WAITS_FOR = {"load": "memory", "array": "drain", "drain": "array", "store": "memory"}
-WAITS_FOR |= {"vector": "codes", "row": "codes", "sequencer": "fence"}
+WAITS_FOR |= {"vector": "codes", "row": "codes, levels", "sequencer": "fence"}
 DEMO_LAYER = (16, 64, 48)
 
 

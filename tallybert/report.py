@@ -85,7 +85,7 @@ def _run_rows(report: dict[str, Any]) -> list[Row]:
         ("array utilisation", f"{100 * report['utilisation']:.2f} %", "share of the cycles the array needs"),
         ("binary lanes", f"{report['lanes']:,}", "multiply-accumulates per cycle"),
         ("instructions", f"{report['instructions']:,}", ""),
-        ("memory", f"latency {report['memory']['latency']}", _memory_extras(report["memory"])),
+        ("memory", f"latency {report['memory']['latency']}", memory_extras(report["memory"])),
     ]
 
 
@@ -126,7 +126,8 @@ def kept_lines(report: dict[str, Any]) -> list[str]:
     ]
 
 
-def _memory_extras(memory: dict[str, int]) -> str:
+def memory_extras(memory: dict[str, int]) -> str:
+    """Return what is not usual about a memory."""
     extras = (("write_latency", 10), ("interval", 1), ("jitter", 0), ("stall_rate", 0), ("stall_max", 1))
     given = [f"{name.replace('_', ' ')} {memory[name]}" for name, usual in extras if memory[name] != usual]
     return ", ".join(given) or "in cycles; never late, never stalls"

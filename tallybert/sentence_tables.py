@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
-from tallybert.report import Row, console, difference_rows, duration, facts, kept_lines, unit_table
+from tallybert.report import Row, console, difference_rows, duration, facts, kept_lines, memory_extras, unit_table
 
 
 def show_run(report: dict[str, Any]) -> None:
@@ -22,11 +22,8 @@ def show_comparison(report: dict[str, Any]) -> None:
     _show_answer(report)
     out = console()
     title = f"{report['network']} on {report['accelerator']}: RTL against simulator"
-    rows = [
-        *difference_rows(report),
-        ("class", "equal" if report["class_equal"] else "DIFFERENT", ""),
-        *run_rows(report),
-    ]
+    same = "equal" if report["class_equal"] else "DIFFERENT"
+    rows = [*difference_rows(report), ("class", same, "as the register shows it"), *run_rows(report)]
     out.print(facts(title, [*rows, ("RTL took", duration(report["rtl_seconds"]), f"on {report['simulator']}")]))
     for line in (*report["first_difference"], *kept_lines(report)):
         out.print(line, markup=False, soft_wrap=True)
@@ -47,7 +44,7 @@ def member_table(report: dict[str, Any], title: str) -> Table:
     count = max(len(row) for row in report["logits"].values())
     for name in report["labels"] or [str(index) for index in range(count)]:
         table.add_column(f"logit {name}", justify="right")
-    table.add_column("cycles", justify="right")
+    table.add_column("cycles to its vote", justify="right")
     for (name, row), cycles in zip(report["logits"].items(), report["cycles_of_members"], strict=True):
         table.add_row(name, *map(str, row), f"{cycles:,}")
     return table
@@ -55,13 +52,14 @@ def member_table(report: dict[str, Any], title: str) -> Table:
 
 def run_rows(report: dict[str, Any]) -> list[Row]:
     """Return the figures of a run."""
-    members = f"{report['members_run']} of {report['members']}"
+    members, early = f"{report['members_run']} of {report['members']}", report["members_run"] < report["members"]
     return [
-        ("members run", members, "until the class was certain"),
+        ("members run", members, "until the class was certain" if early else "all of them"),
         ("cycles", f"{report['cycles']:,}", "from START to the end of the run"),
         ("time", duration(report["seconds_at_clock"]), f"at the target clock of {report['clock_mhz']} MHz"),
         ("array utilisation", f"{100 * report['utilisation']:.2f} %", "share of the cycles the array works"),
         ("binary lanes", f"{report['lanes']:,}", "multiply-accumulates per cycle"),
-        ("instructions", f"{report['instructions']:,}", ""),
+        ("instructions", f"{report['instructions']:,}", "up to the end of the run"),
+        ("memory", f"latency {report['memory']['latency']}", memory_extras(report["memory"])),
         ("integer reference", "equal", "logits, members and answer"),
     ]

@@ -8,7 +8,9 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import pytest
@@ -23,6 +25,12 @@ settings.load_profile("tallybert")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let tests read the real GLUE files, which the project does not ship."""
     parser.addoption("--glue", metavar="FOLDER", help="the GLUE folder: tests read its real files too")
+
+
+def pytest_make_parametrize_id(config: pytest.Config, val: object) -> str | None:
+    """Name a function by its name: its address differs from process to process, and with it the name of the test."""
+    function = val.func if isinstance(val, partial) else val
+    return function.__qualname__.replace(".<locals>", "") if isinstance(function, FunctionType) else None
 
 
 @pytest.fixture

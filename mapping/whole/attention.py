@@ -8,7 +8,7 @@ import numpy as np
 
 from hw.isa import Destination, Opcode, SumsDestination, Unit
 from mapping.whole.context import Context, Stored
-from mapping.whole.operands import heads_of
+from mapping.whole.operands import heads_of, operand_of
 from mapping.whole.parameters import Packing
 from mapping.whole.work import Area, Block, Datum, Emit, Work
 
@@ -78,7 +78,7 @@ class _Scores:
         a, (queries, keys) = c.accelerator, o.sources
         self.kinds = Kinds(c, o, queries, keys)
         _, self.width = heads_of(c, o)
-        stored, keyed = c.stored[queries, f"query {o.heads}"], c.stored[keys, f"key {o.heads}"]
+        stored, keyed = operand_of(c, o, queries, f"query {o.heads}"), operand_of(c, o, keys, f"key {o.heads}")
         self.left, self.left_lines = stored.data[tile], stored.lines
         self.keys, self.key_lines, self.stride = keyed.data, keyed.lines, o.heads * keyed.lines
         self.head, self.rows, self.count = head, rows, c.rows_of(o.name)
@@ -112,8 +112,6 @@ class _Scores:
 
 def _softmax(c: Context, o: Any, reader: Any, codes: list[list[Datum]], tile: int, rows: int, head: int) -> None:
     a = c.accelerator
-    if not a.row_lanes:
-        raise c.refuse(reader, "attention.row_lanes must not be 0: the accelerator has no row unit")
     product = _Scores(c, o, tile, rows, head)
     row_lines = -(-product.count // a.score_line_sums)
     area = c.area("score", -(-rows // a.drain_rows) * row_lines, f"{o.name}[{tile}, {head}]")
@@ -210,6 +208,7 @@ def context(c: Context, o: Any) -> None:
     heads, width = heads_of(c, o)
     groups = -(-width // a.columns)
     kinds = Kinds(c, o, codes, values)
+    operand_of(c, o, values, f"value {heads}")
     kinds.check_inputs(c.parameters.words_of(c.rows_of(values)))
     for reader in c.readers[o.name]:
         if reader.op != "binarize":

@@ -49,7 +49,7 @@ class Context:
     done: set[str] = field(default_factory=set)
     needed: frozenset[str] = frozenset()
     word_tables: dict[str, int] = field(default_factory=dict)
-    member: int = 0
+    vote: Work | None = None
 
     def __post_init__(self) -> None:
         self.parameters = Parameters(self.accelerator, self.image)
@@ -109,9 +109,13 @@ class Context:
         after: Sequence[Work] = (),
     ) -> Work:
         """Append a piece of work."""
-        work = Work(name, unit, cycles, emit, list(reads), list(writes), list(blocks), list(after), self.member)
+        work = Work(name, unit, cycles, emit, list(reads), list(writes), list(blocks), list(after))
         self.works.append(work.link())
         return work
+
+    def votes(self) -> list[Work]:
+        """Return the latest member's vote, which the next one must follow."""
+        return [] if self.vote is None else [self.vote]
 
     def area(self, space: str, lines: int, name: str) -> Area:
         """Return a new area, refusing one that its buffer can never hold."""

@@ -11,7 +11,6 @@ from mapping.whole import attention, rows, streams
 from mapping.whole.context import Context
 from mapping.whole.products import matmul
 from mapping.whole.work import Block, Datum, Work
-from model.network import Network
 from model.operation import Operation
 from model.vote import Member
 
@@ -28,15 +27,14 @@ LOWERINGS: dict[str, Callable[[Context, Any], None]] = {
 }
 """What makes work of each operation; codes, requantise and classify are made with what stands before or behind them."""
 
-_MADE_ELSEWHERE = ("requantise", "row_threshold", "head_threshold", "classify")
+_MADE_ELSEWHERE = ("quantize", "requantise", "row_threshold", "head_threshold", "classify")
 
 
 def lower(c: Context) -> None:
     """Append the work of all members, each followed by its part of the vote."""
-    check(c.network, c)
+    _refuse_what_is_missing(c)
     made: set[str] = set()
     for index, member in enumerate(c.network.members):
-        c.member = index
         operations = c.network.member_operations(member.name)
         c.needed = frozenset(o.name for o in operations)
         for operation in operations:
@@ -46,18 +44,32 @@ def lower(c: Context) -> None:
         _classify(c, index, member)
 
 
-def check(network: Network, c: Context) -> None:
-    """Refuse a network of which some operation has no unit."""
+def _refuse_what_is_missing(c: Context) -> None:
+    """Refuse a network that no accelerator can run, or for which this one lacks units: all that it lacks at once."""
+    network, a = c.network, c.accelerator
     if network.input.kind != "tokens" or not network.members:
         raise MappingError(f"network: must read tokens and have members, not read {network.input}")
-    if not c.accelerator.vector_lanes:
-        raise MappingError("network: vector.vector_lanes must not be 0: the accelerator has no vector unit")
-    if network.classes > c.accelerator.classes:
-        have = c.accelerator.classes
-        raise MappingError(f"network: text.classes must be at least {network.classes}, not {have}")
     for operation in network.operations:
-        if operation.op not in (*LOWERINGS, *_MADE_ELSEWHERE, "quantize"):
+        if operation.op not in (*LOWERINGS, *_MADE_ELSEWHERE):
             raise c.refuse(operation, "the machine has no unit for this operation yet")
+    there = {operation.op for operation in network.operations}
+    missing = [
+        name
+        for name, value, needed in (
+            ("vector.vector_lanes", a.vector_lanes, True),
+            ("text.token_lines", a.token_lines, "embed" in there),
+            ("buffers.key_lines", a.key_lines, "scores" in there),
+            ("attention.row_lanes", a.row_lanes, "row_threshold" in there),
+        )
+        if needed and not value
+    ]
+    wanted = [f"{', '.join(missing)} must not be 0"] if missing else []
+    if a.classes < network.classes:
+        wanted.append(f"text.classes must be at least {network.classes}, not {a.classes}")
+    if wanted:
+        raise MappingError(
+            f"{a.name}: {' and '.join(wanted)} to run this network; the presets edge and big have it all"
+        )
 
 
 def _lower(c: Context, o: Operation) -> None:
@@ -103,7 +115,9 @@ def _classify(c: Context, index: int, member: Member) -> None:
 
     logits = Datum(o.name, area)
     cycles = classes * (slices + 1) + 16 + 2 * classes
-    c.add(o.name, Unit.VECTOR, cycles, classify, reads=[datum], writes=[logits], blocks=[block])
+    c.vote = c.add(
+        o.name, Unit.VECTOR, cycles, classify, reads=[datum], writes=[logits], blocks=[block], after=c.votes()
+    )
     beats = classes * a.output_line_bits // a.port_bits
     address = c.logits_address + index * beats * a.beat_bytes
 
@@ -119,7 +133,7 @@ def _classify(c: Context, index: int, member: Member) -> None:
 
     c.add(f"{o.name}.store", Unit.STORE, beats, store, reads=[logits])
     if index + 1 < len(c.network.members) and kind is not Vote.MEAN:
-        c.works.append(Work(f"{member.name}.exit", Unit.SEQUENCER, 0, lambda e: e.exit(), member=index))
+        c.works.append(Work(f"{member.name}.exit", Unit.SEQUENCER, 0, lambda e: e.exit()))
 
 
 def _swing(kind: Vote, member: Member) -> int:

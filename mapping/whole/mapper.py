@@ -39,6 +39,10 @@ class MappedNetwork:
         """Return the program for one sentence."""
         if len(ids) != self.rows:
             raise MappingError(f"ids must be {self.rows}, as the program is made for, not {len(ids)}")
+        vocabulary = min(o.sizes["vocabulary"] for o in _embeds(self.network))
+        for index, number in enumerate(ids):
+            if not 0 <= number < vocabulary:
+                raise MappingError(f"ids[{index}] must be from 0 to {vocabulary - 1}, not {number}")
         region, image = self.program.region(TOKENS), bytearray(self.program.image)
         data = np.asarray(ids, "<u2").tobytes()
         image[region.address : region.address + len(data)] = data

@@ -38,8 +38,6 @@ def operand_targets(c: Context, o: Any) -> list[tuple[Target, int]]:
 
 def _layout(c: Context, o: Any, reader: Any) -> str:
     """Return what the codes are for a reader."""
-    if not c.accelerator.key_lines:
-        raise c.refuse(reader, "buffers.key_lines must not be 0: the accelerator has no key buffer")
     if reader.op == "context":
         return "value"
     if reader.sources[0] == reader.sources[1]:
@@ -75,6 +73,13 @@ _MAKE = {"query": _queries, "key": _keys, "value": _values}
 def _shared(c: Context, name: str, lines: int) -> tuple[Datum, ...]:
     area = c.area("key", lines, name)
     return tuple(Datum(f"{name}[{t}]", area) for t in range(len(c.tiles(name))))
+
+
+def operand_of(c: Context, reader: Any, name: str, layout: str) -> Stored:
+    """Return an operand of attention as it stands in its buffer; only a product can write it there."""
+    if (name, layout) not in c.stored:
+        raise c.refuse(reader, f"{name} must be bits that a matmul makes, not those of {c.operations[name].op}")
+    return c.stored[name, layout]
 
 
 def heads_of(c: Context, reader: Any) -> tuple[int, int]:

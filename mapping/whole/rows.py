@@ -25,7 +25,7 @@ def fixed_of(c: Context, name: str) -> Stored:
 def keep(c: Context, name: str, over: str | None = None) -> Stored:
     """Make room for a fixed value: an area of its own, or the lines of a value that nobody reads any more behind it."""
     slices, height = c.slices(c.value(name).channels), c.accelerator.rows
-    if over is not None:
+    if over is not None and c.operations[over].op != "first":
         old = fixed_of(c, over)
         data = [Datum(f"{name}[{t}]", d.area, d.offset, replaces=d) for t, d in enumerate(old.data)]
     else:

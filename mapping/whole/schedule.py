@@ -118,12 +118,15 @@ class Schedule:
     def _choose(self, ready: list[Work], order: dict[Work, int]) -> Work:
         """Return the work that can start first of those whose areas there is room for."""
         by_start = sorted(ready, key=lambda work: (self._start(work), order[work]))
+        failed: list[Area] = []
         for work in by_start:
-            if self._room(work):
+            area = self._room(work)
+            if area is None:
                 return work
-        area = next(d.area for d in by_start[0].writes if d.area not in self._areas)
+            failed.append(area)
+        area = failed[0]
         raise MappingError(
-            f"{by_start[0].name}: {area.space} buffer must have room for {area.lines} more lines, "
+            f"{by_start[0].name}: {area.space} buffer must have {area.lines} more free lines together, "
             f"not be full with its {self._c.size(area.space)}"
         )
 
@@ -138,8 +141,8 @@ class Schedule:
                 times.append(found[0] if found else _NEVER)
         return max(times)
 
-    def _room(self, work: Work) -> bool:
-        """Give lines to the areas of a work that have none yet; all of them or none."""
+    def _room(self, work: Work) -> Area | None:
+        """Give lines to the areas of a work that have none yet, or to none of them: return the one that has no room."""
         taken: list[Area] = []
         for area in dict.fromkeys(datum.area for datum in work.writes):
             if area in self._areas:
@@ -148,10 +151,10 @@ class Schedule:
             if found is None:
                 for other in taken:
                     self._space(other.space).give(self._areas.pop(other), other.lines, 0)
-                return False
+                return area
             self._areas[area] = found
             taken.append(area)
-        return True
+        return None
 
     def _take(self, work: Work) -> None:
         """Append a work, with the loads that it needs."""

@@ -166,8 +166,6 @@ def add(c: Context, o: Any) -> None:
 def embed(c: Context, o: Any) -> None:
     """`embed`: words are gathered, positions and types loaded, and joined by VECTOR."""
     a = c.accelerator
-    if not a.token_lines:
-        raise c.refuse(o, "text.token_lines must not be 0: the accelerator has no embedding")
     tables = EmbeddingTables(c, o)
     passes = []
     for t, rows in enumerate(c.tiles(o.name)):

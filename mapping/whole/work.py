@@ -36,7 +36,7 @@ class Datum:
     offset: int = 0
     replaces: Datum | None = None
     writers: int = 0
-    users: list[Work] = field(default_factory=list)
+    users: list[Work] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         self.area.live += 1
@@ -93,8 +93,7 @@ class Work:
     reads: list[Datum] = field(default_factory=list)
     writes: list[Datum] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
-    after: list[Work] = field(default_factory=list)
-    member: int = 0
+    after: list[Work] = field(default_factory=list, repr=False)
 
     def link(self) -> Work:
         """Tell its data of this piece of work; what it replaces must have been read by all others before."""

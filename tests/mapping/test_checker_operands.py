@@ -219,7 +219,9 @@ READS = [
 
 
 @pytest.mark.parametrize(
-    ("edit", "message"), [*LOADS, *PRODUCTS, *VECTORS, *HELD, *READS], ids=lambda value: str(value)[:60]
+    ("edit", "message"),
+    [*LOADS, *PRODUCTS, *VECTORS, *HELD, *READS],
+    ids=lambda value: value[:60] if isinstance(value, str) else None,
 )
 def test_rules(edit: Edit, message: str) -> None:
     assert message in broken(edit)

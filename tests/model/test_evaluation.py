@@ -17,13 +17,12 @@ from model.evaluation import (
     evaluate_split,
     figures,
     interval,
-    is_cut,
     read_text,
-    tokenizer_of,
 )
 from model.integer import IntegerNetwork
 from model.network import Member, Network
 from model.operations import Classify, Embed, First, Matmul, Requantise
+from model.reading import is_cut, tokenizer_of
 from model.values import codes
 from tests.model.small import i16, i32
 

@@ -140,9 +140,10 @@ class TestRefusals:
         assert cli.main(["run", network, str(tmp_path / "tiny.yaml"), "word3"]) == 2
         out, err = capsys.readouterr()
         assert out == ""
-        assert err.splitlines()[1:] == [
-            "tallybert: error: network: vector.vector_lanes must not be 0: the accelerator has no vector unit"
-        ]
+        missing = "vector.vector_lanes, text.token_lines, buffers.key_lines, attention.row_lanes must not be 0"
+        fix = "to run this network; the presets edge and big have it all"
+        wanted = f"tallybert: error: tiny: {missing} and text.classes must be at least 2, not 0 {fix}"
+        assert err.splitlines()[1:] == [wanted]
 
     def test_buffers_that_are_too_small(self, network: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         write_accelerator(tmp_path / "small.yaml", key_lines=2)

@@ -12,9 +12,9 @@ import pytest
 
 from model.data.carriers import ORANGE
 from model.data.catalog import load
-from model.evaluation import encode_texts
 from model.integer import IntegerNetwork
 from model.network import Network, read_network
+from model.reading import encode_texts
 from sim.reference import evaluate
 from tests.tallybert.commandline import ROOT
 

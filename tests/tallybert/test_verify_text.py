@@ -45,7 +45,6 @@ class TestArguments:
         message = refusal("verify", "default", "edge", "--text", "a", *others)
         assert message == f"{others[0]} must not be given together with --text: choose one"
 
-    @pytest.mark.xfail(strict=True, reason="of three arguments one is required: said in the words of argparse")
     def test_no_source(self, refusal: Refusal) -> None:
         assert refusal("verify", "edge").endswith(" must be given")
 

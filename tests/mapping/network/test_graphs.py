@@ -161,7 +161,6 @@ def row_and_mean() -> Network:
     return graph.network(graph.classify("logits", total, 3))
 
 
-@pytest.mark.xfail(strict=True, reason="what is made of a first row is written over the lines of its source")
 @pytest.mark.parametrize("build", [two_rows_normalised, two_rows_added_to, row_and_mean])
 def test_a_first_row_stays_as_it_is_while_its_source_is_read(build: Callable[[], Network]) -> None:
     for accelerator, count in ((ROOMY, 16), (FEW_ROWS, 7)):

@@ -85,8 +85,12 @@ def test_exits_part_the_members(made: Scheduled) -> None:
     exits = [index for index, placed in enumerate(made.items) if placed.work.unit is Unit.SEQUENCER]
     vote, members = made.context.network.vote, len(made.context.network.members)
     assert len(exits) == (0 if vote == "mean" else members - 1)
-    found = [(index, placed.work.member) for index, placed in enumerate(made.items) if index not in exits]
-    assert [p for p in found if exits and sum(p[0] > e for e in exits) != p[1]] == []
+    parts, part = {}, 0
+    for work in made.context.works:
+        parts[work] = part
+        part += work.unit is Unit.SEQUENCER
+    found = [(index, parts[placed.work]) for index, placed in enumerate(made.items) if index not in exits]
+    assert [p for p in found if sum(p[0] > e for e in exits) != p[1]] == []
 
 
 def test_a_value_that_replaces_another_is_written_when_that_was_read(made: Scheduled) -> None:

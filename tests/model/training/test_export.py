@@ -11,9 +11,9 @@ import pytest
 from model.checks import NetworkError
 from model.data.catalog import load
 from model.data.wordpiece import Encoded
-from model.evaluation import encode_texts
 from model.integer import IntegerNetwork
 from model.network import Network, read_network
+from model.reading import encode_texts
 from model.training import ballots, pipeline, results
 from model.training.ballots import VoteOptions, revote
 from model.training.checks import TrainingError
