@@ -1,4 +1,4 @@
-"""The sequencer: instructions to the unit queues, FENCE and HALT, errors, cycles. Timing: docs/machine.md, 3.3."""
+"""The sequencer: instructions to the unit queues, FENCE, EXIT, HALT, errors, cycles. Timing: docs/machine.md, 3.3."""
 
 from __future__ import annotations
 

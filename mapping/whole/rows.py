@@ -1,4 +1,4 @@
-"""VECTOR's work: embedding, requantise, add, normalise, and codes of fixed rows; mean and classify."""
+"""Fixed rows: where they stand, the passes of VECTOR over a row tile, codes of rows, `mean` and `first`."""
 
 from __future__ import annotations
 
@@ -85,13 +85,13 @@ class Pass:
         row_lines = -(-self.channels // a.sum_line_sums)
         self.read("source_line", datum, "sums", -(-self.rows // a.drain_rows) * row_lines)
 
-    def scaled(self, operation: Any, multiplier: Any, addend: Any, shift: int | None = None) -> None:
+    def scaled(self, operation: Any, multiplier: Any, addend: Any) -> None:
         """Multiply, add and shift with the parameters of an operation."""
         block = self.c.parameters.once(
             ("scale", operation.name),
             lambda: self.c.parameters.scales(f"{operation.name}.scale", multiplier, addend),
         )
-        self.operands |= {"scale": 1, "shift": operation.shift if shift is None else shift}
+        self.operands |= {"scale": 1, "shift": operation.shift}
         self.read("scale_line", block, "scale", self.slices)
 
     def coded(self, makers: list[Operation], tile: int) -> None:
