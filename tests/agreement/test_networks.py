@@ -19,7 +19,7 @@ from tests.agreement.compare import compare_programs
 from tests.agreement.networks import NETWORKS_PER_GROUP, NetworkCase, network_group
 
 SEED = 20261122
-GROUPS = 4
+GROUPS = 3
 
 
 @cache
