@@ -15,7 +15,7 @@ from sim.machine import Execution, execute
 from tests.agreement.loose_cases import LooseCase, compare_loose, loose_group
 
 SEED = 20261121
-NUMBERS = (6, 13, 29, 34)
+NUMBERS = (6, 13, 29, 34, 36, 37)
 """Groups that run here: short ones, which have every unit between them."""
 
 GROUPS = 40
