@@ -56,8 +56,8 @@ def run(s: State) -> int:
         cycle += 1
         port = port_signals(s, cycle)
         flow = flow_signals(s.config, s.array, s.drain)
-        steps = step_signals(s.vector, s.drain)
-        passes = pass_signals(s.row, s.vector, s.drain)
+        passes = pass_signals(s.row, s.drain)
+        steps = step_signals(s.vector, passes, s.drain)
         pulses = _pulses(s, port)
         stirred = _stirs(port, flow, steps, passes) or pulses != 0 or s.load.held != 0
         awake = awake or stirred

@@ -34,11 +34,11 @@ class Steps(NamedTuple):
 
 
 @compiled
-def step_signals(vector: Any, drain: Any) -> Steps:
-    """Return the signals of VECTOR in a cycle."""
+def step_signals(vector: Any, passes: Any, drain: Any) -> Steps:
+    """Return the signals of VECTOR in a cycle, of which `passes` are those of ROW."""
     if vector.idle != 0:
         return Steps(False, True, False, False)
-    writes = vector.left != 0 and drain.writes >> _WRITE_DELAY & 1 == 0
+    writes = vector.left != 0 and not passes.writes and drain.writes >> _WRITE_DELAY & 1 == 0
     moves = vector.left == 0 or (writes and vector.left == 1)
     enters = moves and vector.active != 0
     return Steps(writes, moves, enters, enters and vector.steps == 1)
@@ -98,8 +98,10 @@ _PAUSE = np.int64(7)
 
 
 class Passes(NamedTuple):
-    """The signals of ROW in a cycle: its pipeline moves, it is between passes, a step enters, the last one does."""
+    """The signals of ROW in a cycle: it writes, its pipeline moves, it is between passes, a step enters, the last one
+    does."""
 
+    writes: bool
     moves: bool
     pauses: bool
     enters: bool
@@ -107,14 +109,16 @@ class Passes(NamedTuple):
 
 
 @compiled
-def pass_signals(row: Any, vector: Any, drain: Any) -> Passes:
-    """Return the signals of ROW in a cycle. Where VECTOR has a set to write, it or DRAIN writes."""
+def pass_signals(row: Any, drain: Any) -> Passes:
+    """Return the signals of ROW in a cycle."""
     if row.idle != 0:
-        return Passes(True, False, False, False)
-    moves = row.pipe >> _ROW_LAST_STAGE & _WRITES == 0 or (vector.left == 0 and drain.writes >> _WRITE_DELAY & 1 == 0)
+        return Passes(False, True, False, False, False)
+    wants = row.pipe >> _ROW_LAST_STAGE & _WRITES != 0
+    writes = wants and drain.writes >> _WRITE_DELAY & 1 == 0
+    moves = writes or not wants
     pauses = row.active != 0 and row.steps == 0
     enters = moves and row.steps != 0
-    return Passes(moves, pauses, enters, enters and row.steps == 1 and row.second == 0)
+    return Passes(writes, moves, pauses, enters, enters and row.steps == 1 and row.second == 0)
 
 
 @compiled

@@ -127,8 +127,8 @@ class ActivationBuffer(wiring.Component):
     def _slices(self) -> list[tuple[str, int]]:
         """Return the writers of slices, the first of them first, and how many slices of each stand in a line."""
         a = self._accelerator
-        vector = [("slices", a.line_slices)] if a.vector_lanes else []
-        return vector + ([("row_slices", a.line_row_slices)] if a.row_lanes else [])
+        row = [("row_slices", a.line_row_slices)] if a.row_lanes else []
+        return row + ([("slices", a.line_slices)] if a.vector_lanes else [])
 
 
 class KeyBuffer(wiring.Component):

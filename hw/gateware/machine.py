@@ -71,6 +71,9 @@ class Machine(wiring.Component):
                 m.d.comb += sequencer.decided.eq(vector.standing.outcome.decided)
         if a.row_lanes:
             units[Unit.ROW] = add_row_unit(m, a, clear, units, activations)
+        if a.vector_lanes:
+            earlier = [units[unit].activation.banks.any() for unit in (Unit.DRAIN, Unit.ROW) if unit in units]
+            m.d.comb += vector.taken.eq(Cat(earlier).any())
         connect(m, arbiter.load, load.request)
         connect(m, array.drain, drain.drain)
         queues = self._connect_queues(m, clear, sequencer, fetch, units)
@@ -175,7 +178,6 @@ class Machine(wiring.Component):
         connect(m, vector.source, fixed.source)
         connect(m, vector.residual, fixed.residual)
         connect(m, vector.activation, activations.slices)
-        m.d.comb += vector.taken.eq(drain.activation.banks.any())
 
     def _connect_queues(
         self, m: Module, clear: ResetInserter, sequencer: Sequencer, fetch: Fetch, units: dict[Unit, wiring.Component]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, ResetInserter
+from amaranth.hdl import Module, ResetInserter
 from amaranth.lib import wiring
 from amaranth.lib.wiring import connect
 
@@ -23,7 +23,7 @@ def add_row_unit(
 ) -> RowUnit:
     """Return the row unit, joined with the units that are there, its buffers, and the activation buffer.
 
-    It writes activations in cycles in which no other unit does.
+    It writes activations in cycles in which DRAIN does not, and VECTOR in those in which it does not.
     """
     m.submodules.row = clear(row := RowUnit(accelerator))
     m.submodules.scores = scores = ScoreBuffer(accelerator)
@@ -35,6 +35,5 @@ def add_row_unit(
     connect(m, row.table, tables.entries)
     connect(m, row.level, tables.level)
     connect(m, row.activation, activations.row_slices)
-    earlier = [units[unit].activation.banks.any() for unit in (Unit.DRAIN, Unit.VECTOR) if unit in units]
-    m.d.comb += row.taken.eq(Cat(earlier).any())
+    m.d.comb += row.taken.eq(units[Unit.DRAIN].activation.banks.any())
     return row

@@ -166,7 +166,7 @@ def test_activation_buffer_equals_its_twin(a: Accelerator, monkeypatch: pytest.M
 def some_slices(a: Accelerator, random: Random) -> dict[str, tuple[int, dict[str, int]]]:
     """Return a write of a slice of bits for each unit that has slices, and their widths; the first one wins."""
     result = {}
-    for port, width in (("slices", a.vector_lanes), ("row_slices", a.row_lanes)):
+    for port, width in (("row_slices", a.row_lanes), ("slices", a.vector_lanes)):
         if width:
             place = {"banks": random.choice([0, 1 << random.randrange(a.rows), random.getrandbits(a.rows)])}
             position = random.randrange(a.line_bits // width)
