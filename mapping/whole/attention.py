@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hw.isa import Destination, Opcode, SumsDestination, Unit
 from mapping.whole.context import Context, Stored
-from mapping.whole.operands import heads_of, operand_of
+from mapping.whole.operands import heads_of, operand_of, scores_of
 from mapping.whole.parameters import Packing
-from mapping.whole.work import Area, Block, Datum, Emit, Work
+from mapping.whole.work import Area, Datum, Emit, Parcel, Work
+
+if TYPE_CHECKING:
+    from mapping.whole.emitter import Emitter
 
 _GAP = 20
 
@@ -79,8 +82,8 @@ class _Scores:
         self.kinds = Kinds(c, o, queries, keys)
         _, self.width = heads_of(c, o)
         stored, keyed = operand_of(c, o, queries, f"query {o.heads}"), operand_of(c, o, keys, f"key {o.heads}")
-        self.left, self.left_lines = stored.data[tile], stored.lines
-        self.keys, self.key_lines, self.stride = keyed.data, keyed.lines, o.heads * keyed.lines
+        self.left, self.left_lines = stored.data[tile * o.heads + head], stored.lines
+        self.keys, self.key_lines, self.stride = keyed.data[head :: o.heads], keyed.lines, o.heads * keyed.lines
         self.head, self.rows, self.count = head, rows, c.rows_of(o.name)
         self.groups = -(-self.count // a.columns)
         self.spare = self.groups * a.columns - self.count
@@ -89,7 +92,7 @@ class _Scores:
         self.kinds.check_inputs(self.words)
         self.cycles = self.groups * max(self.words, -(-rows // a.drain_rows))
 
-    def emit(self, e: Any) -> None:
+    def emit(self, e: Emitter) -> None:
         """Add the MATMUL."""
         left, right = self.left.line + self.head * self.left_lines, self.keys[0].line + self.head * self.key_lines
         e.add(
@@ -117,11 +120,11 @@ def _softmax(c: Context, o: Any, reader: Any, codes: list[list[Datum]], tile: in
     area = c.area("score", -(-rows // a.drain_rows) * row_lines, f"{o.name}[{tile}, {head}]")
     scored = Datum(area.name, area)
     slot = Datum(area.name, Area("slot", 1, area.name))
-    block, table_lines = _table(c, reader)
+    parcel, table_lines = _table(c, reader)
     target = codes[tile][head]
     slices = -(-product.count // a.row_lanes)
 
-    def sums(e: Any) -> None:
+    def sums(e: Emitter) -> None:
         product.emit(e)
         e.add(
             Opcode.SUMS,
@@ -132,18 +135,18 @@ def _softmax(c: Context, o: Any, reader: Any, codes: list[list[Datum]], tile: in
             [("score", scored.line, area.lines), ("slot", slot.line, 1)],
         )
 
-    def softmax(e: Any) -> None:
+    def softmax(e: Emitter) -> None:
         e.add(
             Opcode.SOFTMAX,
             {"score_line": scored.line, "code_line": target.line, "keys": product.count, "rows": rows}
             | {"code_plane_stride": c.stored[reader.name, "attention"].lines, "slot": slot.line}
-            | {"table_line": block.line, "last_entry": len(reader.table) - 1, "multiplier": reader.multiplier}
+            | {"table_line": parcel.line, "last_entry": len(reader.table) - 1, "multiplier": reader.multiplier}
             | {
                 "shift": reader.shift + product.kinds.plain,
                 "planes": reader.bits,
-                "level_line": block.line + table_lines,
+                "level_line": parcel.line + table_lines,
             },
-            [("score", scored.line, area.lines), ("slot", slot.line, 1), ("table", block.line, block.lines)],
+            [("score", scored.line, area.lines), ("slot", slot.line, 1), ("table", parcel.line, parcel.lines)],
             [("activation", target.line, target.area.lines)],
         )
 
@@ -155,22 +158,32 @@ def _softmax(c: Context, o: Any, reader: Any, codes: list[list[Datum]], tile: in
         sums,
         reads=[product.left, *product.keys],
         writes=[scored, slot],
+        turn=c.attention_turn(o.name, 0, tile, head),
     )
     cycles = rows * (max(slices, (1 << reader.bits) - 1) + slices * reader.bits) + _GAP
-    c.add(reader.name + place, Unit.ROW, cycles, softmax, reads=[scored, slot], writes=[target], blocks=[block])
+    c.add(
+        reader.name + place,
+        Unit.ROW,
+        cycles,
+        softmax,
+        reads=[scored, slot],
+        writes=[target],
+        parcels=[parcel],
+        turn=c.attention_turn(o.name, 0, tile, head),
+    )
 
 
-def _table(c: Context, reader: Any) -> tuple[Block, int]:
-    lines = -(-len(reader.table) * 16 // c.accelerator.table_line_bits)
+def _table(c: Context, reader: Any) -> tuple[Parcel, int]:
+    """Return the entries and levels of a row_threshold, and the line of them in which the levels begin."""
     name = f"{reader.name}.table"
-    made = c.parameters.once(("table", reader.name), lambda: c.parameters.table(name, reader.table, reader.levels)[0])
-    return made, lines
+    made = c.parameters.once(("table", reader.name), lambda: c.parameters.table(name, reader.table, reader.levels))
+    return made, c.parameters.table_lines(len(reader.table))
 
 
 def _head_threshold(c: Context, o: Any, reader: Any, codes: list[list[Datum]], tile: int, rows: int, head: int) -> None:
     product = _Scores(c, o, tile, rows, head)
     target = codes[tile][head]
-    block = c.parameters.once(
+    parcel = c.parameters.once(
         ("thresholds", reader.name, head),
         lambda: c.parameters.thresholds(
             f"{reader.name}.thresholds[{head}]",
@@ -180,14 +193,14 @@ def _head_threshold(c: Context, o: Any, reader: Any, codes: list[list[Datum]], t
         ),
     )
 
-    def emit(e: Any) -> None:
+    def emit(e: Emitter) -> None:
         product.emit(e)
         e.add(
             Opcode.BINARIZE,
             product.shape
-            | {"destination": Destination.ACTIVATION, "shared": 1, "threshold_line": block.line}
+            | {"destination": Destination.ACTIVATION, "shared": 1, "threshold_line": parcel.line}
             | {"output_line": target.line, "output_group": 0, "output_stride": 0},
-            [("threshold", block.line, 1)],
+            [("threshold", parcel.line, 1)],
             [("activation", target.line, target.area.lines)],
         )
 
@@ -198,7 +211,8 @@ def _head_threshold(c: Context, o: Any, reader: Any, codes: list[list[Datum]], t
         emit,
         reads=[product.left, *product.keys],
         writes=[target],
-        blocks=[block],
+        parcels=[parcel],
+        turn=c.attention_turn(o.name, 0, tile, head),
     )
 
 
@@ -224,22 +238,23 @@ def context(c: Context, o: Any) -> None:
         for t, rows in enumerate(c.tiles(o.name)):
             last: Work | None = None
             for head in range(heads):
-                block = _context_thresholds(c, reader, channels[head], head, kinds.plain)
-                emit, cycles = _context(c, o, reader, (t, rows, head), (groups, channels[head]), block, kinds)
+                parcel = _context_thresholds(c, reader, channels[head], head, kinds.plain)
+                emit, cycles = _context(c, o, reader, (t, rows, head), (groups, channels[head]), parcel, kinds)
                 attention = c.stored[codes, "attention"].data[t * heads + head]
                 last = c.add(
                     f"{reader.name}[{t}, {head}]",
                     Unit.ARRAY,
                     cycles * kinds.bits,
                     emit,
-                    reads=[attention, *c.stored[values, f"value {heads}"].data],
+                    reads=[attention, *c.stored[values, f"value {heads}"].data[head::heads]],
                     writes=[data[t]],
-                    blocks=[block],
+                    parcels=[parcel],
                     after=[last] if last is not None else [],
+                    turn=c.attention_turn(scores_of(c, o), 0, t, head),
                 )
 
 
-def _context_thresholds(c: Context, reader: Any, groups: list[np.ndarray], head: int, plain: int) -> Block:
+def _context_thresholds(c: Context, reader: Any, groups: list[np.ndarray], head: int, plain: int) -> Parcel:
     name = f"{reader.name}.thresholds[{head}]"
     return c.parameters.once(
         ("thresholds", reader.name, head),
@@ -253,7 +268,7 @@ def _context(
     reader: Any,
     where: tuple[int, int, int],
     shape: tuple[int, list[np.ndarray]],
-    block: Block,
+    parcel: Parcel,
     kinds: Kinds,
 ) -> tuple[Emit, int]:
     a, (codes, values) = c.accelerator, o.sources
@@ -266,7 +281,7 @@ def _context(
     place = head * groups
     first, last = place // a.line_groups, (place + groups - 1) // a.line_groups
 
-    def emit(e: Any) -> None:
+    def emit(e: Emitter) -> None:
         right = keyed.data[0].line + head * groups * stride
         e.add(
             Opcode.MATMUL,
@@ -279,10 +294,10 @@ def _context(
         )
         e.add(
             Opcode.BINARIZE,
-            {"destination": Destination.ACTIVATION, "threshold_line": block.line, "output_line": target.line}
+            {"destination": Destination.ACTIVATION, "threshold_line": parcel.line, "output_line": target.line}
             | {"output_group": place, "output_stride": 0, "rows": rows, "column_groups": groups}
             | {"spare": int((channels[-1] < 0).sum())},
-            [("threshold", block.line, groups)],
+            [("threshold", parcel.line, groups)],
             [("activation", target.line + first, last - first + 1)],
         )
 

@@ -10,15 +10,20 @@ import numpy as np
 
 from hw.arch import Accelerator
 from hw.isa import Unit
+from hw.parameters import FIELDS
 from mapping.errors import MappingError
 from mapping.whole.image import Image
 from mapping.whole.parameters import Packing, Parameters
-from mapping.whole.work import Area, Block, Datum, Emit, Work
+from mapping.whole.work import Area, Datum, Emit, Parcel, Work
 from model.network import Network
 from model.operation import Operation
 from model.values import Value
 
 NO_PACKING = Packing(1, 0, 0)
+
+
+def _parameter(space: str) -> str:
+    return {"sums": "sum_lines", "score": "score_lines", "slot": "score_slots"}.get(space, f"{space}_lines")
 
 
 @dataclass
@@ -29,6 +34,8 @@ class Stored:
     packing: Packing = NO_PACKING
     lines: int = 0
     """Lines from one head to the next, in attention operands."""
+    shared: bool = False
+    """Whether its lines are those of another value, so that nothing may be written over it."""
 
 
 @dataclass
@@ -49,7 +56,8 @@ class Context:
     done: set[str] = field(default_factory=set)
     needed: frozenset[str] = frozenset()
     word_tables: dict[str, int] = field(default_factory=dict)
-    vote: Work | None = None
+    votes: list[Work] = field(default_factory=list)
+    attentions: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.parameters = Parameters(self.accelerator, self.image)
@@ -105,29 +113,34 @@ class Context:
         *,
         reads: Sequence[Datum] = (),
         writes: Sequence[Datum] = (),
-        blocks: Sequence[Block] = (),
+        parcels: Sequence[Parcel] = (),
         after: Sequence[Work] = (),
+        turn: tuple[int, ...] | None = None,
     ) -> Work:
-        """Append a piece of work."""
-        work = Work(name, unit, cycles, emit, list(reads), list(writes), list(blocks), list(after))
+        """Append work; of those that could start as early, the one whose turn is first goes first."""
+        place = (len(self.works),) if turn is None else turn
+        work = Work(name, unit, cycles, emit, list(reads), list(writes), list(parcels), list(after), place)
         self.works.append(work.link())
         return work
 
-    def votes(self) -> list[Work]:
-        """Return the latest member's vote, which the next one must follow."""
-        return [] if self.vote is None else [self.vote]
+    def attention_turn(self, name: str, *place: int) -> tuple[int, ...]:
+        """Return the turn of work that leads to the context of these scores, ordered by `place`."""
+        return (self.attentions.setdefault(name, len(self.works)), *place)
 
     def area(self, space: str, lines: int, name: str) -> Area:
         """Return a new area, refusing one that its buffer can never hold."""
         have = self.size(space)
         if lines > have:
-            raise MappingError(f"{name}: {space} buffer must have at least {lines} lines, not {have}")
+            raise MappingError(f"{name}: {self.field(space)} must be at least {lines}, not {have}")
         return Area(space, lines, name)
 
     def size(self, space: str) -> int:
         """Lines of a buffer."""
-        names = {"sums": "sum_lines", "score": "score_lines", "slot": "score_slots"}
-        return int(getattr(self.accelerator, names.get(space, f"{space}_lines")))
+        return int(getattr(self.accelerator, _parameter(space)))
+
+    def field(self, space: str) -> str:
+        """Return the name of the parameter that says how many lines a buffer has."""
+        return f"{FIELDS[_parameter(space)].section}.{_parameter(space)}"
 
     def refuse(self, operation: Operation, text: str) -> MappingError:
         """Return the error for an operation that cannot be mapped."""

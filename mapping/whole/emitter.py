@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from hw.isa import Instruction, Opcode
 from mapping.builder import Access, Builder
 from mapping.whole.context import Context
-from mapping.whole.schedule import Load, Placed, Schedule
+from mapping.whole.residence import Load
+from mapping.whole.schedule import Placed, Schedule
 
 Lines = tuple[str, int, int]
 """A buffer, the first line, and how many."""
@@ -43,16 +44,16 @@ class Emitter:
         self._builder.barrier(Opcode.EXIT)
 
     def load(self, load: Load) -> None:
-        """Append the LOADs of a block."""
-        block, space = load.block, load.block.buffer.name.lower()
-        for index, t in enumerate(block.transfers):
-            operands = {"buffer": block.buffer, "address": t.address, "line": load.line + t.offset}
+        """Append the LOADs of a parcel."""
+        parcel, space = load.parcel, load.parcel.buffer.name.lower()
+        for index, t in enumerate(parcel.transfers):
+            operands = {"buffer": parcel.buffer, "address": t.address, "line": load.line + t.offset}
             operands |= {"row_beats": t.row_beats, "segments": t.segments, "segment_beats": t.segment_beats}
             operands |= {"stride": t.stride, "gather": int(t.gather), "token": t.token}
             reads: list[Lines] = []
-            if block.after is not None:
-                reads.append(("token", block.after.line, block.after.lines))
-            end = block.transfers[index + 1].offset if index + 1 < len(block.transfers) else block.lines
+            if parcel.after is not None:
+                reads.append(("token", parcel.after.line, parcel.after.lines))
+            end = parcel.transfers[index + 1].offset if index + 1 < len(parcel.transfers) else parcel.lines
             self.add(Opcode.LOAD, operands, reads, [(space, load.line + t.offset, end - t.offset)])
 
     def halt(self) -> tuple[Instruction, ...]:
@@ -64,17 +65,15 @@ def _accesses(lines: Sequence[Lines]) -> list[Access]:
     return [Access(space, start, start + count) for space, start, count in lines]
 
 
-def emit(c: Context, schedule: Schedule, lookahead: int) -> tuple[Instruction, ...]:
-    """Return the program of a schedule, with each load up to `lookahead` pieces of work before its first user."""
+def emit(c: Context, schedule: Schedule) -> tuple[Instruction, ...]:
+    """Return the program of a schedule."""
     e = Emitter(c)
     loads: dict[int, list[Load]] = {}
-    latest = 0
     for load in schedule.loads:
-        latest = max(latest, load.free, load.need - lookahead)
-        loads.setdefault(latest, []).append(load)
+        loads.setdefault(load.place, []).append(load)
     for index, placed in enumerate(schedule.items):
         for load in loads.get(index, ()):
-            load.block.line = load.line
+            load.parcel.line = load.line
             e.load(load)
         _fill_in(placed)
         placed.work.emit(e)
@@ -84,5 +83,5 @@ def emit(c: Context, schedule: Schedule, lookahead: int) -> tuple[Instruction, .
 def _fill_in(placed: Placed) -> None:
     for area, line in placed.areas.items():
         area.line = line
-    for block, line in placed.blocks.items():
-        block.line = line
+    for parcel, line in placed.parcels.items():
+        parcel.line = line

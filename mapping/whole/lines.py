@@ -20,14 +20,14 @@ class Lines:
             self._found[lines] = self._search(lines)
         return self._found[lines]
 
-    def take(self, lines: int) -> int | None:
-        """Take the lines that have been free for longest; return the first, or None if there are not as many."""
-        found = self.find(lines)
-        if found is None:
-            return None
-        self._since[found[1] : found[1] + lines] = _TAKEN
+    def since(self, start: int, lines: int) -> int:
+        """Return since when lines are free."""
+        return int(self._since[start : start + lines].max())
+
+    def take(self, start: int, lines: int) -> None:
+        """Take lines that are free."""
+        self._since[start : start + lines] = _TAKEN
         self._found.clear()
-        return found[1]
 
     def give(self, start: int, lines: int, now: int) -> None:
         """Take lines back."""

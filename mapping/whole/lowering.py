@@ -1,18 +1,21 @@
-"""The lowering: a network's operations, one after the other, as pieces of work for the units of an accelerator."""
+"""The lowering: a network's operations, one after the other, as works for the units of an accelerator."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hw.isa import Opcode, Unit, Vote
 from mapping.errors import MappingError
 from mapping.whole import attention, rows, streams
 from mapping.whole.context import Context
 from mapping.whole.products import matmul
-from mapping.whole.work import Block, Datum, Work
+from mapping.whole.work import Datum, Parcel, Work
 from model.operation import Operation
 from model.vote import Member
+
+if TYPE_CHECKING:
+    from mapping.whole.emitter import Emitter
 
 LOWERINGS: dict[str, Callable[[Context, Any], None]] = {
     "embed": streams.embed,
@@ -86,7 +89,7 @@ def _classify(c: Context, index: int, member: Member) -> None:
     a, datum = c.accelerator, rows.fixed_of(c, source).data[0]
     classes, channels = o.weights.shape
     slices = c.slices(channels)
-    block: Block = c.parameters.once(
+    parcel: Parcel = c.parameters.once(
         ("classify", o.name), lambda: c.parameters.classifier(f"{o.name}.weights", o.weights, o.bias)
     )
     area = c.area("output", classes, o.name)
@@ -103,25 +106,26 @@ def _classify(c: Context, index: int, member: Member) -> None:
         "swing": sum(_swing(kind, m) for m in c.network.members[index + 1 :]),
     }
 
-    def classify(e: Any) -> None:
-        lines = {"source_line": datum.line, "scale_line": block.line, "output_line": area.line}
+    def classify(e: Emitter) -> None:
+        lines = {"source_line": datum.line, "scale_line": parcel.line, "output_line": area.line}
         e.add(
             Opcode.CLASSIFY,
             operands | lines,
-            [(rows.SPACE, datum.line, slices), ("scale", block.line, block.lines)],
+            [(rows.SPACE, datum.line, slices), ("scale", parcel.line, parcel.lines)],
             [("output", area.line, classes)],
             settles=True,
         )
 
     logits = Datum(o.name, area)
     cycles = classes * (slices + 1) + 16 + 2 * classes
-    c.vote = c.add(
-        o.name, Unit.VECTOR, cycles, classify, reads=[datum], writes=[logits], blocks=[block], after=c.votes()
+    vote = c.add(
+        o.name, Unit.VECTOR, cycles, classify, reads=[datum], writes=[logits], parcels=[parcel], after=c.votes[-1:]
     )
+    c.votes.append(vote)
     beats = classes * a.output_line_bits // a.port_bits
     address = c.logits_address + index * beats * a.beat_bytes
 
-    def store(e: Any) -> None:
+    def store(e: Emitter) -> None:
         transfer = {"row_beats": beats, "segments": 1, "segment_beats": beats, "stride": 0}
         place = address // a.beat_bytes
         e.add(

@@ -12,14 +12,15 @@ from hw.program import Program
 from mapping.checker import check
 from mapping.errors import MappingError
 from mapping.whole.context import Context
+from mapping.whole.embedding import TOKENS
 from mapping.whole.emitter import emit
-from mapping.whole.image import Image
+from mapping.whole.image import ALIGNMENT, Image
 from mapping.whole.lowering import lower
 from mapping.whole.schedule import Schedule
 from model.network import Network
 from model.operations import Embed
 
-TOKENS, LOGITS, PARAMETERS = "tokens", "logits", "parameters"
+LOGITS, PARAMETERS = "logits", "parameters"
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,7 @@ class MappedNetwork:
         return data[:members, :, :4].copy().view("<i4")[..., 0]
 
 
-def map_network(
-    accelerator: Accelerator, network: Network, types: Sequence[int], lookahead: int | None = None
-) -> MappedNetwork:
+def map_network(accelerator: Accelerator, network: Network, types: Sequence[int]) -> MappedNetwork:
     """Return a checked program that runs a network on sentences with tokens of these types.
 
     Raises MappingError where the network does not fit the accelerator, or no unit can do one of its operations.
@@ -73,11 +72,10 @@ def map_network(
     size = len(network.members) * network.classes * a.output_line_bits // 8
     logits = image.region(LOGITS, size, "write")
     c = Context(network, accelerator, tuple(types), tokens.address, logits.address, image)
-    start = -(-logits.end // 4096) * 4096
-    image.place(b"", 4096)
+    start = image.place(b"", ALIGNMENT)
     lower(c)
     image.close(PARAMETERS, start, a.beat_bytes)
-    instructions = emit(c, Schedule(c), 2 * a.queue_depth if lookahead is None else lookahead)
+    instructions = emit(c, Schedule(c))
     program = image.program(accelerator, instructions)
     check(program, vocabulary=min(o.sizes["vocabulary"] for o in _embeds(network)))
     return MappedNetwork(network, program, tuple(types))

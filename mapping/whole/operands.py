@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mapping.whole.context import Context, Stored
@@ -17,10 +17,11 @@ class Target:
     data: tuple[Datum, ...]
     lines: int
     stride: int = 0
+    scores: str = ""
 
 
 def operand_targets(c: Context, o: Any) -> list[tuple[Target, int]]:
-    """Return where the 1-bit codes that o makes are needed as operands of attention, and in how many pieces."""
+    """Return where the 1-bit codes that o makes are needed as operands of attention, and in how many heads."""
     result = []
     for reader in c.readers[o.name]:
         if reader.op not in ("scores", "context"):
@@ -29,10 +30,9 @@ def operand_targets(c: Context, o: Any) -> list[tuple[Target, int]]:
         layout = _layout(c, o, reader)
         key = (o.name, f"{layout} {heads}")
         if key not in c.stored:
-            target = _MAKE[layout](c, o.name, heads, width)
+            target = replace(_MAKE[layout](c, o.name, heads, width), scores=scores_of(c, reader))
             c.stored[key] = Stored(list(target.data), lines=target.lines)
-            unit = c.accelerator.columns if layout == "value" else c.accelerator.line_bits
-            result.append((target, heads if width % unit else 1))
+            result.append((target, heads))
     return result
 
 
@@ -49,7 +49,8 @@ def _queries(c: Context, name: str, heads: int, width: int) -> Target:
     """Each head of a row begins at a line of the activation buffer."""
     lines = c.parameters.lines_of(width)
     tiles = range(len(c.tiles(name)))
-    data = [Datum(f"{name}[{t}]", c.area("activation", heads * lines, name)) for t in tiles]
+    areas = [c.area("activation", heads * lines, name) for t in tiles]
+    data = [Datum(f"{name}[{t}, {head}]", area) for t, area in enumerate(areas) for head in range(heads)]
     return Target("query", tuple(data), lines)
 
 
@@ -57,22 +58,23 @@ def _keys(c: Context, name: str, heads: int, width: int) -> Target:
     """The same in the key buffer, a row for each key."""
     lines = c.parameters.lines_of(width)
     stride = heads * lines
-    return Target("key", _shared(c, name, -(-c.rows_of(name) // c.accelerator.columns) * stride), lines, stride)
+    return Target("key", _shared(c, name, heads, -(-c.rows_of(name) // c.accelerator.columns) * stride), lines, stride)
 
 
 def _values(c: Context, name: str, heads: int, width: int) -> Target:
     """Turned round: a row of the key buffer for each channel, of all rows of the run."""
     stride = c.parameters.lines_of(c.rows_of(name))
     lines = -(-width // c.accelerator.columns) * stride
-    return Target("value", _shared(c, name, heads * lines), lines, stride)
+    return Target("value", _shared(c, name, heads, heads * lines), lines, stride)
 
 
 _MAKE = {"query": _queries, "key": _keys, "value": _values}
 
 
-def _shared(c: Context, name: str, lines: int) -> tuple[Datum, ...]:
+def _shared(c: Context, name: str, heads: int, lines: int) -> tuple[Datum, ...]:
     area = c.area("key", lines, name)
-    return tuple(Datum(f"{name}[{t}]", area) for t in range(len(c.tiles(name))))
+    tiles = range(len(c.tiles(name)))
+    return tuple(Datum(f"{name}[{t}, {head}]", area) for t in tiles for head in range(heads))
 
 
 def operand_of(c: Context, reader: Any, name: str, layout: str) -> Stored:
@@ -80,6 +82,11 @@ def operand_of(c: Context, reader: Any, name: str, layout: str) -> Stored:
     if (name, layout) not in c.stored:
         raise c.refuse(reader, f"{name} must be bits that a matmul makes, not those of {c.operations[name].op}")
     return c.stored[name, layout]
+
+
+def scores_of(c: Context, reader: Any) -> str:
+    """Return the scores that an operation of attention belongs to: itself, or those of its codes."""
+    return str(reader.name if reader.op == "scores" else c.operations[reader.sources[0]].sources[0])
 
 
 def heads_of(c: Context, reader: Any) -> tuple[int, int]:

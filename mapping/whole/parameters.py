@@ -1,4 +1,4 @@
-"""Parameters as blocks: weights, thresholds, scales, levels, tables and classifiers in the layout of their buffers."""
+"""Parameters as parcels: weights, thresholds, scales, levels, tables and classifiers in the layout of their buffers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hw.isa import Buffer
 from mapping.errors import MappingError
 from mapping.layout import threshold_rows
 from mapping.whole.image import Image
-from mapping.whole.work import Block, Transfer
+from mapping.whole.work import Parcel, Transfer
 
 MAX_SEGMENT = 65_535
 _THRESHOLD_BITS = 17
@@ -20,20 +20,20 @@ _THRESHOLD_BITS = 17
 
 @dataclass(frozen=True)
 class Packing:
-    """Where the channels of codes stand in a row of bits: pieces of `width` bits, each in `pitch` bits."""
+    """Where the channels of codes stand in a row of bits: `count` times `width` bits, each in `pitch` bits."""
 
-    pieces: int
+    count: int
     width: int
     pitch: int
 
     @property
     def bits(self) -> int:
         """Bits of a row."""
-        return self.pieces * self.pitch
+        return self.count * self.pitch
 
     def positions(self) -> np.ndarray:
         """Return the place of each channel."""
-        return (np.arange(self.pieces)[:, None] * self.pitch + np.arange(self.width)).ravel()
+        return (np.arange(self.count)[:, None] * self.pitch + np.arange(self.width)).ravel()
 
 
 def flat(channels: int) -> Packing:
@@ -42,18 +42,18 @@ def flat(channels: int) -> Packing:
 
 
 class Parameters:
-    """Makes blocks, each once, and places their bytes in an image."""
+    """Makes parcels, each once, and places their bytes in an image."""
 
     def __init__(self, accelerator: Accelerator, image: Image) -> None:
         self._a = accelerator
         self._image = image
-        self._blocks: dict[tuple[object, ...], Block] = {}
+        self._parcels: dict[tuple[object, ...], Parcel] = {}
 
-    def once(self, key: tuple[object, ...], make: Callable[[], Block]) -> Block:
-        """Return the block of that key, made at the first call."""
-        if key not in self._blocks:
-            self._blocks[key] = make()
-        return self._blocks[key]
+    def once(self, key: tuple[object, ...], make: Callable[[], Parcel]) -> Parcel:
+        """Return the parcel of that key, made at the first call."""
+        if key not in self._parcels:
+            self._parcels[key] = make()
+        return self._parcels[key]
 
     def words_of(self, bits: int) -> int:
         """Words of the array that hold so many bits."""
@@ -65,9 +65,9 @@ class Parameters:
 
     def pad(self, packing: Packing) -> int:
         """Return the operand of a product of signed bits; see `weights`."""
-        return (self.words_of(packing.bits) * self._a.word_bits - packing.pieces * packing.width) % 2
+        return (self.words_of(packing.bits) * self._a.word_bits - packing.count * packing.width) % 2
 
-    def weights(self, name: str, weights: np.ndarray, groups: Sequence[np.ndarray], packing: Packing) -> Block:
+    def weights(self, name: str, weights: np.ndarray, groups: Sequence[np.ndarray], packing: Packing) -> Parcel:
         """Return the weights of column groups, each the channels that it has, -1 for none.
 
         Bits of a row that are no channel are 0 in the activations; in signed products half of them match weights of 0
@@ -83,27 +83,27 @@ class Parameters:
         there = np.flatnonzero(channels >= 0)
         rows[there[:, None], packing.positions()] = weights[channels[there]]
         row_beats = lines * a.line_beats
-        return self._block(
+        return self._parcel(
             name, Buffer.WEIGHT, len(groups) * lines, np.packbits(rows, axis=1, bitorder="little"), row_beats
         )
 
     def thresholds(
         self, name: str, thresholds: np.ndarray, polarity: np.ndarray, groups: Sequence[np.ndarray]
-    ) -> Block:
+    ) -> Parcel:
         """Return threshold lines of column groups; columns without a channel never fire."""
         channels = np.concatenate(list(groups))
         high = (1 << self._a.sum_bits - 1) - 1
         there = channels >= 0
         values = np.where(there, thresholds[channels], high)
         lines = threshold_rows(self._a, values, np.where(there, polarity[channels], 0))
-        return self._block(name, Buffer.THRESHOLD, len(lines), lines, self._a.threshold_line_beats)
+        return self._parcel(name, Buffer.THRESHOLD, len(lines), lines, self._a.threshold_line_beats)
 
-    def scales(self, name: str, multiplier: np.ndarray, addend: np.ndarray) -> Block:
+    def scales(self, name: str, multiplier: np.ndarray, addend: np.ndarray) -> Parcel:
         """Return a line of scales for each slice."""
         low = multiplier.astype(np.int64) & 0xFFFF
         return self._entries(name, Buffer.SCALE, low | (addend.astype(np.int64) & 0xFFFFFFFF) << 16)
 
-    def levels(self, name: str, sets: Sequence[tuple[np.ndarray, np.ndarray]]) -> Block:
+    def levels(self, name: str, sets: Sequence[tuple[np.ndarray, np.ndarray]]) -> Parcel:
         """Return a line of levels for each slice: thresholds and polarities of up to three sets."""
         entries = np.zeros(len(sets[0][0]), np.int64)
         for index, (thresholds, polarity) in enumerate(sets):
@@ -112,7 +112,7 @@ class Parameters:
             entries |= (low | polarity.astype(np.int64) << _THRESHOLD_BITS) << width * index
         return self._entries(name, Buffer.LEVEL, entries)
 
-    def classifier(self, name: str, weights: np.ndarray, bias: np.ndarray) -> Block:
+    def classifier(self, name: str, weights: np.ndarray, bias: np.ndarray) -> Parcel:
         """Return the scale lines of a CLASSIFY: weights of eight classes in an entry, then a line for each bias."""
         lanes = self._a.vector_lanes
         classes, channels = weights.shape
@@ -125,31 +125,35 @@ class Parameters:
         entries = np.concatenate([bytes_.reshape(-1, 8), biases])
         return self._entries(name, Buffer.SCALE, entries.view("<i8").ravel())
 
-    def table(self, name: str, table: np.ndarray, levels: np.ndarray) -> tuple[Block, int]:
-        """Return the entries and then the levels of a row_threshold, and the line in which the levels begin."""
+    def table(self, name: str, table: np.ndarray, levels: np.ndarray) -> Parcel:
+        """Return the entries and then the levels of a row_threshold, which begin in line `table_lines`."""
         size = self._a.table_line_bits // 8
         parts = [table.astype("<u2").view(np.uint8), levels.astype("<u4").view(np.uint8)]
         padded = [np.concatenate([part, np.zeros(-len(part) % size, np.uint8)]).reshape(-1, size) for part in parts]
         lines = np.concatenate(padded)
-        return self._block(name, Buffer.TABLE, len(lines), lines, self.beats_of(size)), len(padded[0])
+        return self._parcel(name, Buffer.TABLE, len(lines), lines, self.beats_of(size))
+
+    def table_lines(self, entries: int) -> int:
+        """Lines of the table buffer that so many entries take."""
+        return -(-entries * 16 // self._a.table_line_bits)
 
     def beats_of(self, size: int) -> int:
         """Beats of so many bytes."""
         return -(-size // self._a.beat_bytes)
 
-    def _entries(self, name: str, buffer: Buffer, entries: np.ndarray) -> Block:
+    def _entries(self, name: str, buffer: Buffer, entries: np.ndarray) -> Parcel:
         a = self._a
         lines = -(-len(entries) // a.vector_lanes)
         rows = np.zeros((lines, a.parameter_line_bits // PARAMETER_BITS), "<i8")
         whole = np.zeros(lines * a.vector_lanes, np.int64)
         whole[: len(entries)] = entries
         rows[:, : a.vector_lanes] = whole.reshape(lines, -1)
-        return self._block(name, buffer, lines, rows.view(np.uint8), a.parameter_line_beats)
+        return self._parcel(name, buffer, lines, rows.view(np.uint8), a.parameter_line_beats)
 
-    def _block(self, name: str, buffer: Buffer, lines: int, rows: np.ndarray, row_beats: int) -> Block:
-        """Place rows, one behind the other, and return their block: one load, in segments of whole rows."""
+    def _parcel(self, name: str, buffer: Buffer, lines: int, rows: np.ndarray, row_beats: int) -> Parcel:
+        """Place rows, one behind the other, and return their parcel: one load, in segments of whole rows."""
         address = self._image.place(np.ascontiguousarray(rows), self._a.beat_bytes)
-        return Block(name, buffer, lines, (self.transfer(address, len(rows), row_beats),))
+        return Parcel(name, buffer, lines, (self.transfer(address, len(rows), row_beats),))
 
     def transfer(self, address: int, rows: int, row_beats: int, offset: int = 0) -> Transfer:
         """Return the load of rows that stand one behind the other in memory."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,13 +12,19 @@ from mapping.whole.context import Context
 from mapping.whole.operands import Target, operand_targets
 from mapping.whole.rows import Pass, codes_of
 from mapping.whole.streams import planes, requantise
-from mapping.whole.work import Block, Datum, Emit, Work
+from mapping.whole.work import Datum, Emit, Parcel, Work
 from model.bits import unpack
 from model.operation import Operation
 
+if TYPE_CHECKING:
+    from mapping.whole.emitter import Emitter
+
+PANEL_CYCLES = 192
+"""The most cycles of a panel, unless one column group takes more: what is more urgent waits that long for the array."""
+
 
 @dataclass(frozen=True)
-class Piece:
+class Panel:
     """Column groups of a product that one MATMUL makes: their channels, and the first group of its destination."""
 
     groups: tuple[np.ndarray, ...]
@@ -31,24 +37,25 @@ class Piece:
         return int((self.groups[-1] < 0).sum())
 
 
-def pieces(c: Context, o: Any, channels: int, heads: int, row_lines: int) -> list[Piece]:
+def panels(c: Context, o: Any, channels: int, heads: int, row_lines: int) -> list[Panel]:
     """Cut the channels of a product: head by head (or all in one for heads of 1), as many groups as weights fit."""
     most = c.accelerator.weight_lines // 2 // row_lines or c.accelerator.weight_lines // row_lines
     if not most:
         have = c.accelerator.weight_lines
         raise c.refuse(o, f"buffers.weight_lines must be at least {row_lines}, not {have}")
-    most = min(most, c.accelerator.threshold_lines)
+    words = row_lines * c.accelerator.line_words
+    most = min(most, c.accelerator.threshold_lines, max(1, PANEL_CYCLES // words))
     result = []
     for head in range(heads):
         width = channels // heads
         groups = c.groups(np.arange(head * width, (head + 1) * width))
         starts = range(0, len(groups), most)
-        result += [Piece(tuple(groups[start : start + most]), start, head) for start in starts]
+        result += [Panel(tuple(groups[start : start + most]), start, head) for start in starts]
     return result
 
 
 class Product:
-    """A matmul, one MATMUL for each row tile and piece; what follows a hand-over is given by the destination."""
+    """A matmul, one MATMUL for each row tile and panel; what follows a hand-over is given by the destination."""
 
     def __init__(self, c: Context, o: Any, heads: int = 1) -> None:
         self.c, self.o = c, o
@@ -58,7 +65,7 @@ class Product:
         self.value = c.value(source)
         self.row_lines = c.parameters.lines_of(self.packing.bits)
         self.words = c.parameters.words_of(self.packing.bits)
-        self.pieces = pieces(c, o, o.outputs, heads, self.row_lines)
+        self.panels = panels(c, o, o.outputs, heads, self.row_lines)
         self.bits = unpack(o.weights, o.inputs)
         reach = self.words * c.accelerator.word_bits * ((1 << self.value.bits) - 1)
         if reach > c.accelerator.max_inputs:
@@ -67,26 +74,26 @@ class Product:
         if self.value.bits > c.accelerator.code_bits:
             raise c.refuse(o, f"array.code_bits must be at least {self.value.bits}, not {c.accelerator.code_bits}")
 
-    def weights(self, piece: Piece) -> Block:
-        """Return the weights of a piece."""
-        key = ("weights", self.o.name, piece.head, piece.place, len(self.pieces))
-        name = f"{self.o.name}.weights[{piece.head}, {piece.place}]"
+    def weights(self, panel: Panel) -> Parcel:
+        """Return the weights of a panel."""
+        key = ("weights", self.o.name, panel.head, panel.place, len(self.panels))
+        name = f"{self.o.name}.weights[{panel.head}, {panel.place}]"
         return self.c.parameters.once(
-            key, lambda: self.c.parameters.weights(name, self.bits, piece.groups, self.packing)
+            key, lambda: self.c.parameters.weights(name, self.bits, panel.groups, self.packing)
         )
 
-    def thresholds(self, o: Any, piece: Piece) -> Block:
-        """Return the thresholds of a piece."""
-        key = ("thresholds", o.name, piece.head, piece.place, len(self.pieces))
-        name = f"{o.name}.thresholds[{piece.head}, {piece.place}]"
+    def thresholds(self, o: Any, panel: Panel) -> Parcel:
+        """Return the thresholds of a panel."""
+        key = ("thresholds", o.name, panel.head, panel.place, len(self.panels))
+        name = f"{o.name}.thresholds[{panel.head}, {panel.place}]"
         return self.c.parameters.once(
-            key, lambda: self.c.parameters.thresholds(name, o.thresholds, o.polarity, piece.groups)
+            key, lambda: self.c.parameters.thresholds(name, o.thresholds, o.polarity, panel.groups)
         )
 
-    def matmul(self, e: Any, tile: int, rows: int, piece: Piece) -> None:
+    def matmul(self, e: Emitter, tile: int, rows: int, panel: Panel) -> None:
         """Add the MATMUL."""
         signed = self.value.set == "signed" and self.value.bits == 1
-        weights, left = self.weights(piece), self.source.data[tile]
+        weights, left = self.weights(panel), self.source.data[tile]
         planes = self.value.bits
         e.add(
             Opcode.MATMUL,
@@ -99,7 +106,7 @@ class Product:
                 "words": self.words,
                 "pad": self.c.parameters.pad(self.packing) if signed else 0,
                 "rows": rows,
-                "column_groups": len(piece.groups),
+                "column_groups": len(panel.groups),
                 "activation_stride": 0,
                 "weight_stride": self.row_lines,
                 "activation_planes": planes,
@@ -108,20 +115,20 @@ class Product:
             },
             [
                 ("activation", left.line, self.row_lines * planes),
-                ("weight", weights.line, len(piece.groups) * self.row_lines),
+                ("weight", weights.line, len(panel.groups) * self.row_lines),
             ],
         )
 
-    def cycles(self, rows: int, piece: Piece) -> int:
-        """About how long a tile of a piece takes."""
+    def cycles(self, rows: int, panel: Panel) -> int:
+        """About how long a tile of a panel takes."""
         drain = -(-rows // self.c.accelerator.drain_rows)
         pairs = self.words * self.value.bits
-        return len(piece.groups) * max(pairs, drain)
+        return len(panel.groups) * max(pairs, drain)
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Operands of a BINARIZE for one piece: its first line is `line` behind the datum's; the lines that it touches.
+    """Operands of a BINARIZE for one panel: its first line is `line` behind the datum's; the lines that it touches.
 
     Pieces with the same `chain` must be written in the order in which they are made: each clears what is behind it.
     """
@@ -132,16 +139,16 @@ class _Place:
     chain: tuple[int, ...]
 
 
-def _place(c: Context, target: Target, tile: int, rows: int, piece: Piece) -> _Place:
-    a, count = c.accelerator, len(piece.groups)
+def _place(c: Context, target: Target, tile: int, rows: int, panel: Panel) -> _Place:
+    a, count = c.accelerator, len(panel.groups)
     if target.layout == "value":
         operands = {"destination": Destination.KEY, "transpose": 1, "output_group": tile}
-        line = (piece.head * target.lines // target.stride + piece.place) * target.stride
-        chain = (piece.head, piece.place)
+        line = (panel.head * target.lines // target.stride + panel.place) * target.stride
+        chain = (panel.head, panel.place)
         return _Place(operands | {"output_stride": target.stride}, line, (line, line + count * target.stride), chain)
-    first, last = piece.place // a.line_groups, (piece.place + count - 1) // a.line_groups
-    line, chain = piece.head * target.lines, (tile, piece.head)
-    operands = {"output_group": piece.place, "output_stride": target.stride}
+    first, last = panel.place // a.line_groups, (panel.place + count - 1) // a.line_groups
+    line, chain = panel.head * target.lines, (tile, panel.head)
+    operands = {"output_group": panel.place, "output_stride": target.stride}
     if target.layout == "key":
         start, end = tile * a.rows, tile * a.rows + rows - 1
         line += start // a.columns * target.stride
@@ -155,35 +162,38 @@ def _place(c: Context, target: Target, tile: int, rows: int, piece: Piece) -> _P
 def bits_of(c: Context, product: Product, o: Any, target: Target) -> None:
     """Let the bits of a product go to the activation or key buffer."""
     latest: dict[tuple[int, ...], Work] = {}
+    parts = len(target.data) // len(c.tiles(o.name))
     space = "key" if target.layout in ("key", "value") else "activation"
     for t, rows in enumerate(c.tiles(o.name)):
-        for piece in product.pieces:
-            place, datum = _place(c, target, t, rows, piece), target.data[t]
+        for panel in product.panels:
+            place = _place(c, target, t, rows, panel)
+            datum = target.data[t * parts + panel.head]
             before = latest.get(place.chain)
             latest[place.chain] = c.add(
-                f"{o.name}[{t}, {piece.head}, {piece.place}]",
+                f"{o.name}[{t}, {panel.head}, {panel.place}]",
                 Unit.ARRAY,
-                product.cycles(rows, piece),
-                _binarize(product, o, (t, rows, piece), place, datum, space),
+                product.cycles(rows, panel),
+                _binarize(product, o, (t, rows, panel), place, datum, space),
                 reads=[product.source.data[t]],
                 writes=[datum],
-                blocks=[product.weights(piece), product.thresholds(o, piece)],
+                parcels=[product.weights(panel), product.thresholds(o, panel)],
                 after=[before] if before is not None else [],
+                turn=c.attention_turn(target.scores, 1, panel.head) if target.scores else None,
             )
 
 
-def _binarize(product: Product, o: Any, where: tuple[int, int, Piece], place: _Place, datum: Datum, space: str) -> Emit:
-    tile, rows, piece = where
-    thresholds = product.thresholds(o, piece)
+def _binarize(product: Product, o: Any, where: tuple[int, int, Panel], place: _Place, datum: Datum, space: str) -> Emit:
+    tile, rows, panel = where
+    thresholds = product.thresholds(o, panel)
 
-    def emit(e: Any) -> None:
-        product.matmul(e, tile, rows, piece)
+    def emit(e: Emitter) -> None:
+        product.matmul(e, tile, rows, panel)
         lines = {"threshold_line": thresholds.line, "output_line": datum.line + place.line}
         low, high = place.touched
         e.add(
             Opcode.BINARIZE,
-            {"rows": rows, "column_groups": len(piece.groups), "spare": piece.spare} | place.operands | lines,
-            [("threshold", thresholds.line, len(piece.groups))],
+            {"rows": rows, "column_groups": len(panel.groups), "spare": panel.spare} | place.operands | lines,
+            [("threshold", thresholds.line, len(panel.groups))],
             [(space, datum.line + low, high - low)],
         )
 
@@ -199,32 +209,32 @@ def sums_of(c: Context, product: Product, o: Any) -> list[Datum]:
         lines = -(-rows // a.drain_rows) * row_lines
         datum = Datum(f"{o.name}.sums[{t}]", c.area("sums", lines, f"{o.name}.sums"))
         data.append(datum)
-        for piece in product.pieces:
+        for panel in product.panels:
 
-            def emit(e: Any, t: int = t, rows: int = rows, piece: Piece = piece, datum: Datum = datum) -> None:
-                product.matmul(e, t, rows, piece)
+            def emit(e: Emitter, t: int = t, rows: int = rows, panel: Panel = panel, datum: Datum = datum) -> None:
+                product.matmul(e, t, rows, panel)
                 e.add(
                     Opcode.SUMS,
                     {
                         "output_line": datum.line,
-                        "output_group": piece.place,
+                        "output_group": panel.place,
                         "output_stride": row_lines,
                         "rows": rows,
-                        "column_groups": len(piece.groups),
-                        "spare": piece.spare,
+                        "column_groups": len(panel.groups),
+                        "spare": panel.spare,
                     },
                     [],
                     [("sums", datum.line, datum.area.lines)],
                 )
 
             c.add(
-                f"{o.name}.sums[{t}, {piece.place}]",
+                f"{o.name}.sums[{t}, {panel.place}]",
                 Unit.ARRAY,
-                product.cycles(rows, piece),
+                product.cycles(rows, panel),
                 emit,
                 reads=[product.source.data[t]],
                 writes=[datum],
-                blocks=[product.weights(piece)],
+                parcels=[product.weights(panel)],
             )
     return data
 

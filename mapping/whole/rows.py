@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hw.isa import Opcode, Source, Unit
 from mapping.whole.context import Context, Stored
 from mapping.whole.parameters import flat
-from mapping.whole.work import Block, Datum, Work
+from mapping.whole.work import Datum, Parcel, Work
 from model.operation import Operation
+from model.operations import Binarize
+
+if TYPE_CHECKING:
+    from mapping.whole.emitter import Emitter
 
 SETS = 3
 _SETTLE = 20
@@ -25,8 +29,8 @@ def fixed_of(c: Context, name: str) -> Stored:
 def keep(c: Context, name: str, over: str | None = None) -> Stored:
     """Make room for a fixed value: an area of its own, or the lines of a value that nobody reads any more behind it."""
     slices, height = c.slices(c.value(name).channels), c.accelerator.rows
-    if over is not None and c.operations[over].op != "first":
-        old = fixed_of(c, over)
+    old = None if over is None else fixed_of(c, over)
+    if old is not None and not old.shared:
         data = [Datum(f"{name}[{t}]", d.area, d.offset, replaces=d) for t, d in enumerate(old.data)]
     else:
         area = c.area(SPACE, c.rows_of(name) * slices, name)
@@ -35,12 +39,12 @@ def keep(c: Context, name: str, over: str | None = None) -> Stored:
     return c.stored[name, SPACE]
 
 
-def next_codes(c: Context, name: str) -> list[Operation]:
+def next_codes(c: Context, name: str) -> list[Binarize]:
     """Return operations that make 1-bit codes of a fixed value for this member: as many as one VECTOR can write.
 
     What codes other members need is made with them.
     """
-    makers = [o for o in c.readers[name] if o.op == "binarize" and o.name in c.needed]
+    makers = [o for o in c.readers[name] if isinstance(o, Binarize) and o.name in c.needed]
     return [o for o in makers if o.name not in c.done][:SETS]
 
 
@@ -56,14 +60,14 @@ class Pass:
         self.writes: list[tuple[str, str, int]] = []
         self.data: list[Datum] = []
         self.made: list[Datum] = []
-        self.blocks: list[Block] = []
+        self.parcels: list[Parcel] = []
 
-    def read(self, operand: str, item: Datum | Block, space: str, lines: int, offset: int = 0) -> None:
-        """Let an operand be a line of a datum or block, from which on so many lines are read."""
+    def read(self, operand: str, item: Datum | Parcel, space: str, lines: int, offset: int = 0) -> None:
+        """Let an operand be a line of a datum or parcel, from which on so many lines are read."""
         self.lines[operand] = (item, offset)
         self.reads.append((operand, space, lines))
-        if isinstance(item, Block):
-            self.blocks.append(item)
+        if isinstance(item, Parcel):
+            self.parcels.append(item)
         else:
             self.data.append(item)
 
@@ -87,32 +91,32 @@ class Pass:
 
     def scaled(self, operation: Any, multiplier: Any, addend: Any) -> None:
         """Multiply, add and shift with the parameters of an operation."""
-        block = self.c.parameters.once(
+        parcel = self.c.parameters.once(
             ("scale", operation.name),
             lambda: self.c.parameters.scales(f"{operation.name}.scale", multiplier, addend),
         )
         self.operands |= {"scale": 1, "shift": operation.shift}
-        self.read("scale_line", block, "scale", self.slices)
+        self.read("scale_line", parcel, "scale", self.slices)
 
-    def coded(self, makers: list[Operation], tile: int) -> None:
+    def coded(self, makers: list[Binarize], tile: int) -> None:
         """Write 1-bit codes, a set for each operation that makes some."""
         if not makers:
             return
         self.c.done.update(o.name for o in makers)
-        block = self.c.parameters.once(
+        parcel = self.c.parameters.once(
             ("level", tuple(o.name for o in makers)),
             lambda: self.c.parameters.levels(
                 f"{makers[0].name}.levels",
-                [(o.thresholds, o.polarity) for o in makers],  # type: ignore[attr-defined]
+                [(o.thresholds, o.polarity) for o in makers],
             ),
         )
         self.operands["sets"] = len(makers)
-        self.read("level_line", block, "level", self.slices)
+        self.read("level_line", parcel, "level", self.slices)
         for operand, maker in zip(("code_line", "code_line_1", "code_line_2"), makers, strict=False):
             datum = codes_of(self.c, maker.name).data[tile]
             self.write(operand, datum, "activation", datum.area.lines)
 
-    def emit(self, e: Any) -> None:
+    def emit(self, e: Emitter) -> None:
         """Add the instruction."""
         lines = {operand: item.line + offset for operand, (item, offset) in self.lines.items()}
         reads = [(space, lines[operand], count) for operand, space, count in self.reads]
@@ -141,16 +145,16 @@ def codes_of(c: Context, name: str) -> Stored:
 
 
 def add_passes(c: Context, name: str, passes: list[Pass]) -> Work:
-    """Append one or more passes over a row tile as one piece of work."""
+    """Append one or more passes over a row tile as one work."""
 
-    def emit(e: Any) -> None:
+    def emit(e: Emitter) -> None:
         for one in passes:
             one.emit(e)
 
     made = [datum for one in passes for datum in one.made]
     reads = [datum for one in passes for datum in one.data if datum not in made]
-    blocks = [block for one in passes for block in one.blocks]
-    return c.add(name, Unit.VECTOR, sum(one.cycles for one in passes), emit, reads=reads, writes=made, blocks=blocks)
+    parcels = [parcel for one in passes for parcel in one.parcels]
+    return c.add(name, Unit.VECTOR, sum(one.cycles for one in passes), emit, reads=reads, writes=made, parcels=parcels)
 
 
 def mean(c: Context, o: Operation) -> None:
@@ -162,7 +166,7 @@ def mean(c: Context, o: Operation) -> None:
     stored, target = fixed_of(c, source), keep(c, o.name)
     operands = {"multiplier": factor, "shift": 14 + exponent, "rows": n, "channels": channels}
 
-    def emit(e: Any) -> None:
+    def emit(e: Emitter) -> None:
         line, to = stored.data[0].line, target.data[0].line
         e.add(
             Opcode.MEAN,
@@ -180,4 +184,4 @@ def first(c: Context, o: Operation) -> None:
     for layout in (SPACE, "flat"):
         if (source, layout) in c.stored:
             stored = c.stored[source, layout]
-            c.stored[o.name, layout] = Stored(stored.data[:1], stored.packing, stored.lines)
+            c.stored[o.name, layout] = Stored(stored.data[:1], stored.packing, stored.lines, shared=True)

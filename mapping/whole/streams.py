@@ -15,7 +15,7 @@ from model.operation import Operation
 def begin(c: Context, name: str, passes: list[Pass], over: str | None = None) -> None:
     """Finish what makes a fixed value: keep it, take its statistics, make its first codes; then what follows of it.
 
-    A value that `normalise` alone reads is normalised in the same piece of work, over its own lines.
+    A value that `normalise` alone reads is normalised in the same work, over its own lines.
     """
     c.done.add(name)
     readers, fused = c.readers[name], next_codes(c, name)
@@ -185,6 +185,6 @@ def _type_line(one: Pass, tables: EmbeddingTables, types: list[int], first: int)
     if len(set(types)) == 1:
         one.read("scale_line", tables.types(), "embedding", one.slices, types[0] * one.slices)
         return
-    block = tables.typed(types, first)
+    parcel = tables.typed(types, first)
     one.operands["typed"] = 1
-    one.read("scale_line", block, "embedding", block.lines)
+    one.read("scale_line", parcel, "embedding", parcel.lines)

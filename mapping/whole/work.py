@@ -1,16 +1,19 @@
-"""What the lowering of a network makes: pieces of work, the data that join them, and the parameters that they need.
+"""What the lowering of a network makes: works, the data that join them, and the parameters that they need.
 
-A piece of work is what one unit, or ARRAY and DRAIN together, do with one row tile: a few instructions that stand
-behind each other. Lines of buffers are not known here; the schedule gives them to areas and blocks.
+Work is what one unit, or ARRAY and DRAIN together, do with one row tile: a few instructions that stand
+behind each other. Lines of buffers are not known here; the schedule gives them to areas and parcels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 from hw.isa import Buffer, Unit
+
+if TYPE_CHECKING:
+    from mapping.whole.emitter import Emitter
 
 
 @dataclass(eq=False)
@@ -26,7 +29,7 @@ class Area:
 
 @dataclass(eq=False)
 class Datum:
-    """What one or more pieces of work write, and others read: one row tile of a value, or of one head of it.
+    """What one or more works write, and others read: one row tile of a value, or of one head of it.
 
     One that `replaces` another stands in its lines, and is written when the other was read for the last time.
     """
@@ -49,7 +52,7 @@ class Datum:
 
 @dataclass(frozen=True)
 class Transfer:
-    """One LOAD of a block: where in memory, and how; `offset` lines behind the first line of the block."""
+    """One LOAD of a parcel: where in memory, and how; `offset` lines behind the first line of the parcel."""
 
     address: int
     row_beats: int
@@ -62,15 +65,20 @@ class Transfer:
 
 
 @dataclass(eq=False)
-class Block:
-    """Parameters that stand in one buffer while they are needed; `after` is a block that must be there before."""
+class Parcel:
+    """Parameters that stand in one buffer while they are needed; `after` is a parcel that must be there before."""
 
     name: str
     buffer: Buffer
     lines: int
     transfers: tuple[Transfer, ...]
-    after: Block | None = None
+    after: Parcel | None = None
     line: int = -1
+
+    @property
+    def space(self) -> str:
+        """The name of its buffer."""
+        return self.buffer.name.lower()
 
     @property
     def beats(self) -> int:
@@ -78,13 +86,13 @@ class Block:
         return sum(t.segments * t.segment_beats for t in self.transfers)
 
 
-Emit = Callable[[Any], None]
-"""Adds the instructions of a piece of work to an emitter, when all its lines are known."""
+Emit = Callable[["Emitter"], None]
+"""Adds the instructions of work to an emitter, when all its lines are known."""
 
 
 @dataclass(eq=False)
 class Work:
-    """A piece of work of a unit (ARRAY stands for ARRAY and DRAIN): what it reads and writes, and how long it takes."""
+    """Work of a unit (ARRAY stands for ARRAY and DRAIN): what it reads and writes, and how long it takes."""
 
     name: str
     unit: Unit
@@ -92,11 +100,12 @@ class Work:
     emit: Emit
     reads: list[Datum] = field(default_factory=list)
     writes: list[Datum] = field(default_factory=list)
-    blocks: list[Block] = field(default_factory=list)
+    parcels: list[Parcel] = field(default_factory=list)
     after: list[Work] = field(default_factory=list, repr=False)
+    turn: tuple[int, ...] = ()
 
     def link(self) -> Work:
-        """Tell its data of this piece of work; what it replaces must have been read by all others before."""
+        """Tell its data of this work; what it replaces must have been read by all others before."""
         for datum in self.writes:
             datum.writers += 1
             if datum.replaces is not None:

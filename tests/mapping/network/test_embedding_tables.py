@@ -13,7 +13,7 @@ from mapping.errors import MappingError
 from mapping.whole.context import Context
 from mapping.whole.embedding import EmbeddingTables
 from mapping.whole.image import Image
-from mapping.whole.work import Block
+from mapping.whole.work import Parcel
 from model.bits import unpack
 from model.network import Network
 from model.operations import Embed
@@ -39,24 +39,24 @@ class Made:
         self.tables = EmbeddingTables(self.context, self.operation)
         self.slices = -(-21 // self.accelerator.vector_lanes)
 
-    def rows(self, block: Block, bits: int) -> list[int]:
-        """Return the lines that the loads of a block bring, as numbers; each load at its offset."""
-        beat, held = self.accelerator.beat_bytes, bytearray(block.lines * bits // 8)
-        for t in block.transfers:
+    def rows(self, parcel: Parcel, bits: int) -> list[int]:
+        """Return the lines that the loads of a parcel bring, as numbers; each load at its offset."""
+        beat, held = self.accelerator.beat_bytes, bytearray(parcel.lines * bits // 8)
+        for t in parcel.transfers:
             data = b"".join(
                 bytes(self.context.image._data[t.address + n * t.stride :][: t.segment_beats * beat])
                 for n in range(t.segments)
             )
             held[t.offset * bits // 8 : t.offset * bits // 8 + len(data)] = data
             assert len(data) == t.segments * t.segment_beats * beat
-        assert len(held) == block.lines * bits // 8
+        assert len(held) == parcel.lines * bits // 8
         return [int.from_bytes(held[i : i + bits // 8], "little") for i in range(0, len(held), bits // 8)]
 
-    def numbers(self, block: Block) -> np.ndarray:
-        """Return the rows of a block of 16-bit numbers; lanes behind the last channel must be 0."""
-        assert block.buffer is Buffer.EMBEDDING
+    def numbers(self, parcel: Parcel) -> np.ndarray:
+        """Return the rows of a parcel of 16-bit numbers; lanes behind the last channel must be 0."""
+        assert parcel.buffer is Buffer.EMBEDDING
         lanes = self.accelerator.vector_lanes
-        lines = self.rows(block, self.accelerator.embedding_line_bits)
+        lines = self.rows(parcel, self.accelerator.embedding_line_bits)
         assert all(line >> 16 * lanes == 0 for line in lines)
         data = np.array([[line >> 16 * lane & 0xFFFF for lane in range(lanes)] for line in lines], np.uint16)
         rows = data.view(np.int16).reshape(-1, self.slices * lanes)
@@ -73,9 +73,9 @@ def test_rows_of_words(made: Made) -> None:
     a = made.accelerator
     width, per_line = a.word_line_bits, a.word_line_bits // a.vector_lanes
     row_lines = 1 + -(-made.slices // per_line)
-    block = made.tables.words(4, 3)
-    (t,) = block.transfers
-    assert (block.buffer, block.lines) == (Buffer.WORD, 3 * row_lines)
+    parcel = made.tables.words(4, 3)
+    (t,) = parcel.transfers
+    assert (parcel.buffer, parcel.lines) == (Buffer.WORD, 3 * row_lines)
     assert (t.gather, t.token, t.segments, t.offset) == (True, 4, 3, 0)
     assert t.row_beats == t.segment_beats == row_lines * width // a.port_bits
     pitch = 1 << t.stride
@@ -118,11 +118,11 @@ def test_types(made: Made) -> None:
     ("types", "runs"), [((0, 0, 2, 2), 2), ((1,), 1), ((2, 1, 2, 1), 4), ((1, 1, 1, 1), 1), ((0, 1, 1, 0), 3)]
 )
 def test_a_load_for_each_run_of_types(types: tuple[int, ...], runs: int, made: Made) -> None:
-    block = made.tables.typed(list(types), 0)
-    np.testing.assert_array_equal(made.numbers(block), made.operation.types[list(types)])
-    assert len(block.transfers) == runs
-    assert [t.segments for t in block.transfers] == lengths(types)
-    assert all(t.stride == 0 for t in block.transfers)
+    parcel = made.tables.typed(list(types), 0)
+    np.testing.assert_array_equal(made.numbers(parcel), made.operation.types[list(types)])
+    assert len(parcel.transfers) == runs
+    assert [t.segments for t in parcel.transfers] == lengths(types)
+    assert all(t.stride == 0 for t in parcel.transfers)
 
 
 def lengths(types: Sequence[int]) -> list[int]:

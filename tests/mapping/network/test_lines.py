@@ -31,14 +31,6 @@ class SlowLines:
                 found.append((max(window), start))
         return min(found, default=None)
 
-    def take(self, lines: int) -> int | None:
-        """Take that window."""
-        found = self.find(lines)
-        if found is None:
-            return None
-        self.give(found[1], lines, None)
-        return found[1]
-
     def give(self, start: int, lines: int, now: int | None) -> None:
         """Set the time of some lines."""
         self.since[start : start + lines] = [now] * lines
@@ -59,21 +51,26 @@ def test_random_lines(seed: int) -> None:
             lines.give(start, taken, now)
             slow.give(start, taken, now)
         else:
-            start = lines.take(size)
-            assert start == slow.take(size), (seed, step)
-            if start is not None:
-                held.append((start, size))
+            found = lines.find(size)
+            if found is not None:
+                assert lines.since(found[1], size) == found[0], (seed, step)
+                lines.take(found[1], size)
+                slow.give(found[1], size, None)
+                held.append((found[1], size))
 
 
 def test_the_lines_that_have_been_free_for_longest() -> None:
     lines = Lines(6)
-    assert [lines.take(2), lines.take(2), lines.take(2), lines.take(1)] == [0, 2, 4, None]
+    for start in (0, 2, 4):
+        assert lines.find(2) == (0, start)
+        lines.take(start, 2)
+    assert lines.find(1) is None
     lines.give(2, 2, 5)
     lines.give(0, 2, 9)
     lines.give(4, 2, 7)
     assert (lines.find(2), lines.find(3), lines.find(4), lines.find(6)) == ((5, 2), (7, 2), (7, 2), (9, 0))
     assert lines.find(7) is None
-    assert lines.take(2) == 2
+    lines.take(2, 2)
     assert (lines.find(2), lines.find(3)) == ((7, 4), None)
 
 

@@ -14,7 +14,7 @@ from hw.isa import Buffer
 from mapping.errors import MappingError
 from mapping.whole.image import Image
 from mapping.whole.parameters import MAX_SEGMENT, Packing, Parameters, flat
-from mapping.whole.work import Block
+from mapping.whole.work import Parcel
 from tests.mapping.network.points import resized
 
 ACCELERATORS = {
@@ -26,7 +26,7 @@ ACCELERATORS = {
 
 
 class Made:
-    """An accelerator with its parameters; reads lines of a block back from the image."""
+    """An accelerator with its parameters; reads lines of a parcel back from the image."""
 
     def __init__(self, **changes: Any) -> None:
         self.accelerator: Accelerator = resized(**changes)
@@ -34,9 +34,9 @@ class Made:
         self.image.place(b"other", 1)
         self.parameters = Parameters(self.accelerator, self.image)
 
-    def lines(self, block: Block, bits: int) -> list[int]:
-        """Return the lines, of so many bits, that a load of the block brings, as numbers."""
-        (t,) = block.transfers
+    def lines(self, parcel: Parcel, bits: int) -> list[int]:
+        """Return the lines, of so many bits, that a load of the parcel brings, as numbers."""
+        (t,) = parcel.transfers
         beat = self.accelerator.beat_bytes
         assert t.address % beat == 0
         assert not t.gather
@@ -46,7 +46,7 @@ class Made:
         data = b"".join(
             bytes(self.image._data[t.address + n * t.stride :][: t.segment_beats * beat]) for n in range(t.segments)
         )
-        assert len(data) == t.segments * t.segment_beats * beat == block.beats * beat
+        assert len(data) == t.segments * t.segment_beats * beat == parcel.beats * beat
         return [int.from_bytes(data[i : i + bits // 8], "little") for i in range(0, len(data), bits // 8)]
 
 
@@ -64,18 +64,18 @@ def field(line: int, low: int, bits: int, signed: bool = True) -> int:
 @pytest.mark.parametrize("seed", range(12))
 def test_products_count_their_channels_and_the_pad(seed: int, made: Made) -> None:
     source, numbers, a = random.Random(seed), np.random.default_rng(seed), made.accelerator
-    pieces, width = source.choice([1, 1, 2, 3]), source.randint(1, 40)
-    packing = Packing(pieces, width, width if pieces == 1 else width + source.randint(0, 9))
-    assert packing.positions().tolist() == [p * packing.pitch + k for p in range(pieces) for k in range(width)]
-    channels, outputs = pieces * width, source.randint(1, 2 * a.columns + 1)
+    panels, width = source.choice([1, 1, 2, 3]), source.randint(1, 40)
+    packing = Packing(panels, width, width if panels == 1 else width + source.randint(0, 9))
+    assert packing.positions().tolist() == [p * packing.pitch + k for p in range(panels) for k in range(width)]
+    channels, outputs = panels * width, source.randint(1, 2 * a.columns + 1)
     weights = numbers.integers(0, 2, (outputs, channels), dtype=np.uint8)
     count = -(-outputs // a.columns)
     groups = np.full(count * a.columns, -1)
     groups[:outputs] = numbers.permutation(outputs)
-    block = made.parameters.weights("w", weights, list(groups.reshape(count, -1)), packing)
+    parcel = made.parameters.weights("w", weights, list(groups.reshape(count, -1)), packing)
     lines = made.parameters.lines_of(packing.bits)
-    assert (block.name, block.buffer, block.lines) == ("w", Buffer.WEIGHT, count * lines)
-    rows = made.lines(block, lines * a.line_bits)
+    assert (parcel.name, parcel.buffer, parcel.lines) == ("w", Buffer.WEIGHT, count * lines)
+    rows = made.lines(parcel, lines * a.line_bits)
     assert len(rows) == count * a.columns
     words = made.parameters.words_of(packing.bits)
     assert (words - 1) * a.word_bits < packing.bits <= words * a.word_bits <= lines * a.line_bits
@@ -102,10 +102,10 @@ def test_thresholds(made: Made) -> None:
     polarity = np.array([0, 1, 1, 0, 1, 0])
     padding = [-1] * (-6 % a.columns)
     groups = np.array([4, 1, 2, 3, 0, 5, *padding]).reshape(-1, a.columns)
-    block = made.parameters.thresholds("t", thresholds, polarity, list(groups))
-    assert (block.buffer, block.lines) == (Buffer.THRESHOLD, len(groups))
+    parcel = made.parameters.thresholds("t", thresholds, polarity, list(groups))
+    assert (parcel.buffer, parcel.lines) == (Buffer.THRESHOLD, len(groups))
     found, bits = [], a.threshold_entry_bits
-    for line in made.lines(block, a.threshold_line_bits):
+    for line in made.lines(parcel, a.threshold_line_bits):
         for column in range(a.columns):
             entry = field(line, column * bits, bits, signed=False)
             found.append((field(entry, 0, a.sum_bits), entry >> bits - 1))
@@ -120,9 +120,9 @@ def test_scales(made: Made) -> None:
     lanes = made.accelerator.vector_lanes
     multiplier = np.array([3, -1, 32767, -32768, 0], np.int16)
     addend = np.array([-5, 1, 2**31 - 1, -(2**31), 7], np.int32)
-    block = made.parameters.scales("s", multiplier, addend)
-    lines = made.lines(block, made.accelerator.parameter_line_bits)
-    assert (block.buffer, block.lines, len(lines)) == (Buffer.SCALE, -(-5 // lanes), block.lines)
+    parcel = made.parameters.scales("s", multiplier, addend)
+    lines = made.lines(parcel, made.accelerator.parameter_line_bits)
+    assert (parcel.buffer, parcel.lines, len(lines)) == (Buffer.SCALE, -(-5 // lanes), parcel.lines)
     entries = [(field(line, 64 * n, 16), field(line, 64 * n + 16, 32)) for line in lines for n in range(lanes)]
     assert entries == list(zip(multiplier, addend, strict=True)) + [(0, 0)] * (-5 % lanes)
     assert all(field(line, 64 * n + 48, 16) == 0 for line in lines for n in range(lanes))
@@ -133,9 +133,9 @@ def test_levels(made: Made, sets: int) -> None:
     lanes = made.accelerator.vector_lanes
     thresholds = [np.array([0, -32768, 32768, 9 - s, -1], np.int32) for s in range(sets)]
     polarity = [np.array([1, 0, 1, 0, s & 1], np.uint8) for s in range(sets)]
-    block = made.parameters.levels("l", list(zip(thresholds, polarity, strict=True)))
-    lines = made.lines(block, made.accelerator.parameter_line_bits)
-    assert (block.buffer, block.lines) == (Buffer.LEVEL, -(-5 // lanes))
+    parcel = made.parameters.levels("l", list(zip(thresholds, polarity, strict=True)))
+    lines = made.lines(parcel, made.accelerator.parameter_line_bits)
+    assert (parcel.buffer, parcel.lines) == (Buffer.LEVEL, -(-5 // lanes))
     entries = [field(line, 64 * n, 64, signed=False) for line in lines for n in range(lanes)]
     for channel, entry in enumerate(entries):
         for s in range(3):
@@ -150,10 +150,10 @@ def test_classifier(made: Made, classes: int) -> None:
     source = np.random.default_rng(classes)
     weights = source.integers(-128, 128, (classes, channels)).astype(np.int8)
     bias = source.integers(-(2**31), 2**31, classes).astype(np.int32)
-    block = made.parameters.classifier("c", weights, bias)
-    lines = made.lines(block, made.accelerator.parameter_line_bits)
+    parcel = made.parameters.classifier("c", weights, bias)
+    lines = made.lines(parcel, made.accelerator.parameter_line_bits)
     slices, eights = -(-channels // lanes), -(-classes // 8)
-    assert (block.buffer, block.lines) == (Buffer.SCALE, eights * slices + classes)
+    assert (parcel.buffer, parcel.lines) == (Buffer.SCALE, eights * slices + classes)
     for k in range(classes):
         for channel in range(slices * lanes):
             q, lane = divmod(channel, lanes)
@@ -167,18 +167,18 @@ def test_classifier(made: Made, classes: int) -> None:
 def test_table(made: Made, entries: int, count: int) -> None:
     table = np.linspace(65535, 0, entries).astype(np.uint16)
     levels = np.arange(count, dtype=np.int32) * 70_000
-    block, start = made.parameters.table("t", table, levels)
+    parcel, start = made.parameters.table("t", table, levels), made.parameters.table_lines(entries)
     width = made.accelerator.table_line_bits
-    lines = made.lines(block, width)
-    assert (block.buffer, block.lines, len(lines)) == (Buffer.TABLE, start + -(-count * 32 // width), block.lines)
+    lines = made.lines(parcel, width)
+    assert (parcel.buffer, parcel.lines, len(lines)) == (Buffer.TABLE, start + -(-count * 32 // width), parcel.lines)
     g, h = width // 16, width // 32
     assert [field(lines[i // g], 16 * (i % g), 16, signed=False) for i in range(entries)] == table.tolist()
     assert [field(lines[start + i // h], 32 * (i % h), 32) for i in range(count)] == levels.tolist()
 
 
 def test_a_block_is_made_once(made: Made) -> None:
-    blocks = [made.parameters.once(("t", n % 2), lambda: Block("b", Buffer.LEVEL, 1, ())) for n in range(4)]
-    assert blocks[0] is blocks[2] is not blocks[1] is blocks[3]
+    parcels = [made.parameters.once(("t", n % 2), lambda: Parcel("b", Buffer.LEVEL, 1, ())) for n in range(4)]
+    assert parcels[0] is parcels[2] is not parcels[1] is parcels[3]
 
 
 @pytest.mark.parametrize(

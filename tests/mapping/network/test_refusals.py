@@ -20,6 +20,14 @@ NO_UNIT = "the machine has no unit for this operation yet"
 
 #: what differs from `SKETCH`, what differs from `SMALL`, the message
 CLASSES = "text.classes must be at least 3"
+
+
+def full(lines: int, have: int) -> str:
+    """Return what is said of a buffer that is full."""
+    free = f" must leave {lines} more lines free together"
+    return f"{free}, not be filled with its {have}: give it more lines, or the text fewer words"
+
+
 TO_RUN = " to run this network; the presets edge and big have it all"
 SIZES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (
@@ -50,7 +58,7 @@ SIZES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         {"sum_bits": 6, "columns": 32, "word_bits": 16},
         "member0.0.context (context): array.sum_bits must be at least 7, not 6",
     ),
-    ({}, {"key_lines": 5}, "member0.0.key.out: key buffer must have at least 6 lines, not 5"),
+    ({}, {"key_lines": 5}, "member0.0.key.out: buffers.key_lines must be at least 6, not 5"),
     (
         {"attention_bits": 2},
         {"code_bits": 1},
@@ -66,27 +74,27 @@ SIZES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         {"weight_lines": 7, "fixed_lines": 1024, "embedding_lines": 512},
         "member0.0.query (matmul): buffers.weight_lines must be at least 8, not 7",
     ),
-    ({}, {"fixed_lines": 35}, "member0.embed: fixed buffer must have at least 36 lines, not 35"),
-    ({}, {"sum_lines": 7}, "member0.0.output.fixed.sums: sums buffer must have at least 8 lines, not 7"),
-    ({}, {"score_lines": 5}, "member0.0.scores[0, 0]: score buffer must have at least 6 lines, not 5"),
-    ({}, {"output_lines": 2}, "member0.logits: output buffer must have at least 3 lines, not 2"),
-    ({}, {"scale_lines": 3}, "member0.start.scale: scale buffer must have at least 4 lines, not 3"),
-    ({}, {"word_lines": 7}, "member0.embed.words[0]: word buffer must have at least 8 lines, not 7"),
-    ({}, {"token_lines": 2}, "tokens: token buffer must have at least 5 lines, not 2"),
+    ({}, {"fixed_lines": 35}, "member0.embed: vector.fixed_lines must be at least 36, not 35"),
+    ({}, {"sum_lines": 7}, "member0.0.output.fixed.sums: vector.sum_lines must be at least 8, not 7"),
+    ({}, {"score_lines": 5}, "member0.0.scores[0, 0]: attention.score_lines must be at least 6, not 5"),
+    ({}, {"output_lines": 2}, "member0.logits: buffers.output_lines must be at least 3, not 2"),
+    ({}, {"scale_lines": 3}, "member0.start.scale: vector.scale_lines must be at least 4, not 3"),
+    ({}, {"word_lines": 7}, "member0.embed.words[0]: text.word_lines must be at least 8, not 7"),
+    ({}, {"token_lines": 2}, "tokens: text.token_lines must be at least 5, not 2"),
     (
         {},
         {"embedding_lines": 16},
-        "member0.embed.positions[0]: embedding buffer must have more than 16 lines for what is needed at once",
+        "member0.embed.positions[0] and what is needed with it: text.embedding_lines must be at least 24, not 16",
     ),
     (
         {},
-        {"activation_lines": 7},
-        "member0.start[1]: activation buffer must have 1 more free lines together, not be full with its 7",
+        {"activation_lines": 6},
+        "member0.start[1]: buffers.activation_lines" + full(1, 6),
     ),
     (
         {"shared": True},
         {"fixed_lines": 40},
-        "member0.0.output.normal[0]: fixed buffer must have 36 more free lines together, not be full with its 40",
+        "member0.0.output.normal[0]: vector.fixed_lines" + full(36, 40),
     ),
 ]
 
@@ -98,7 +106,7 @@ def test_sizes(sketch: dict[str, Any], changes: dict[str, Any], message: str, re
 
 def test_the_buffer_that_is_full_is_named(refused: Refused) -> None:
     message = refused(MappingError, map_network, resized(activation_lines=2), network(1), (0,) * 9)
-    assert "activation buffer" in message
+    assert "buffers.activation_lines" in message
 
 
 @pytest.mark.parametrize("bits", [2, 4])

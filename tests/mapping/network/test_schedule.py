@@ -1,6 +1,6 @@
-"""The schedule: order of work, lines of data that are alive together, blocks that are there when they are used.
+"""The schedule: order of work, lines of data that are alive together, parcels that are there when they are used.
 
-What is compared are names and places: a piece of work holds data that hold it, and cannot be shown.
+What is compared are names and places: work holds data that hold it, and cannot be shown.
 """
 
 from __future__ import annotations
@@ -11,16 +11,13 @@ from typing import Any
 
 import pytest
 
-from hw.isa import Opcode, Unit
+from hw.isa import Unit
 from mapping.whole.context import Context
-from mapping.whole.embedding import IDS
+from mapping.whole.embedding import TOKENS
 from mapping.whole.image import Image
 from mapping.whole.lowering import lower
-from mapping.whole.mapper import map_network
 from mapping.whole.schedule import Schedule
 from mapping.whole.work import Area, Datum, Work
-from sim.machine import execute
-from sim.reference import evaluate
 from tests.mapping.network.points import Point, mixed, network, resized
 
 POINTS = {
@@ -138,7 +135,7 @@ def test_an_area_is_given_back_when_all_its_data_were_read() -> None:
     work("late reader", Unit.ROW, 1, [data[1], slow], [])
     work("new", Unit.VECTOR, 1, [], [new])
     work("last", Unit.ROW, 1, [new], [])
-    context: Any = SimpleNamespace(works=works, size=lambda space: 4)
+    context: Any = SimpleNamespace(works=works, size=lambda space: 4, accelerator=SimpleNamespace(queue_depth=4))
     order = [placed.work.name for placed in Schedule(context).items]
     assert order[-3:] == ["late reader", "new", "last"]
     assert sorted(order[:4]) == ["first", "reader", "second", "slow"]
@@ -163,76 +160,47 @@ def test_data_that_are_alive_together_lie_apart(made: Scheduled) -> None:
 
 
 def used(work: Work) -> set[str]:
-    """Return the names of the blocks of a piece of work, with those that come before them."""
-    return {block.name for b in work.blocks for block in (b, b.after) if block is not None}
+    """Return the names of the parcels of work, with those that come before them."""
+    return {parcel.name for b in work.parcels for parcel in (b, b.after) if parcel is not None}
 
 
-def test_blocks_are_there_when_they_are_used(made: Scheduled) -> None:
+def test_parcels_are_there_when_they_are_used(made: Scheduled) -> None:
     held: dict[tuple[str, int], str] = {}
-    loads, number = made.schedule.loads, 0
+    loads = iter([*made.schedule.loads, None])
+    load = next(loads)
     for index, placed in enumerate(made.items):
-        while number < len(loads) and loads[number].need <= index:
-            load = loads[number]
-            space, lines, free, need = load.block.buffer.name.lower(), load.block.lines, load.free, load.need
-            assert 0 <= free <= need
+        while load is not None and load.place <= index:
+            space, lines = load.parcel.space, load.parcel.lines
             assert 0 <= load.line <= made.size(space) - lines
-            held |= {(space, n): load.block.name for n in range(load.line, load.line + lines)}
-            number += 1
-        assert {block.name for block in placed.blocks} == used(placed.work)
-        for block, line in placed.blocks.items():
-            space, lines = block.buffer.name.lower(), block.lines
-            there = {held.get((space, n)) for n in range(line, line + lines)}
-            assert (index, there) == (index, {block.name})
-    assert number == len(loads)
+            held |= {(space, n): load.parcel.name for n in range(load.line, load.line + lines)}
+            load = next(loads)
+        assert {parcel.name for parcel in placed.parcels} == used(placed.work)
+        for parcel, line in placed.parcels.items():
+            there = {held.get((parcel.space, n)) for n in range(line, line + parcel.lines)}
+            assert (index, there) == (index, {parcel.name})
+    assert load is None
 
 
-def test_loads_may_move_forward_to_where_their_lines_are_free(made: Scheduled) -> None:
-    """No item from `free` on uses another block in these lines, up to the load."""
-    wrong = []
-    for load in made.schedule.loads:
-        for index in range(load.free, load.need):
-            for block, line in made.items[index].blocks.items():
-                apart = line + block.lines <= load.line or load.line + load.block.lines <= line
-                if block.buffer is load.block.buffer and not apart:
-                    wrong.append((load.block.name, block.name, index))
-    assert wrong == []
-    needs = [load.need for load in made.schedule.loads]
-    assert needs == sorted(needs)
+def test_loads_stand_in_the_order_in_which_their_users_come(made: Scheduled) -> None:
+    places = [load.place for load in made.schedule.loads]
+    assert places == sorted(places)
+    first = {}
+    for index, placed in enumerate(made.items):
+        for parcel in placed.parcels:
+            first.setdefault(parcel.name, index)
+    seen = [first[name] for name in dict.fromkeys(load.parcel.name for load in made.schedule.loads)]
+    assert seen == sorted(seen)
 
 
 def test_ids_are_loaded_before_words(made: Scheduled) -> None:
-    order = [load.block.name for load in made.schedule.loads]
-    words = [index for index, load in enumerate(made.schedule.loads) if load.block.after is not None]
-    assert words and order.index(IDS) < words[0]
+    order = [load.parcel.name for load in made.schedule.loads]
+    words = [index for index, load in enumerate(made.schedule.loads) if load.parcel.after is not None]
+    assert words and order.index(TOKENS) < words[0]
 
 
-def test_tight_buffers_bring_blocks_again_and_roomy_ones_do_not() -> None:
+def test_tight_buffers_bring_parcels_again_and_roomy_ones_do_not() -> None:
     most = {}
     for name in ("roomy", "tight"):
         loads = Scheduled(POINTS[name]).schedule.loads
-        most[name] = max(Counter(load.block.name for load in loads).values())
+        most[name] = max(Counter(load.parcel.name for load in loads).values())
     assert most["roomy"] == 1 < most["tight"]
-
-
-@pytest.mark.parametrize("name", ["tight", "three members"])
-@pytest.mark.parametrize("lookahead", [0, 1, 7, 1000])
-def test_any_lookahead_gives_the_same_values(name: str, lookahead: int) -> None:
-    point = POINTS[name]
-    ids, types = point.sentence
-    mapped = map_network(point.accelerator, point.network, types, lookahead)
-    done, expected = execute(mapped.with_ids(ids)), evaluate(point.network, ids, types)
-    assert (done.result.leader, done.result.members) == (expected.prediction, expected.members_run)
-    logits = [expected.logits[m.name].tolist() for m in point.network.members[: expected.members_run]]
-    assert mapped.logits(done.memory, done.result.members).tolist() == logits
-
-
-def loads_before_products(lookahead: int) -> int:
-    """Return how many loads stand before the first product."""
-    point = POINTS["roomy"]
-    mapped: Any = map_network(point.accelerator, point.network, point.sentence[1], lookahead)
-    opcodes = [i.opcode for i in mapped.program.instructions]
-    return opcodes[: opcodes.index(Opcode.MATMUL)].count(Opcode.LOAD)
-
-
-def test_lookahead_moves_loads_forward() -> None:
-    assert loads_before_products(0) < loads_before_products(4) < loads_before_products(1000)
