@@ -103,7 +103,7 @@ class _Scores:
             | {"activation_stride": 0, "weight_stride": self.stride},
             [
                 ("activation", left, self.left_lines),
-                ("key", right, (self.groups - 1) * self.stride + self.key_lines),
+                *(("key", right + group * self.stride, self.key_lines) for group in range(self.groups)),
             ],
         )
 

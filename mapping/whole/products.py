@@ -128,35 +128,38 @@ class Product:
 
 @dataclass(frozen=True)
 class _Place:
-    """Operands of a BINARIZE for one panel: its first line is `line` behind the datum's; the lines that it touches.
+    """Operands of a BINARIZE for one panel: its first line is `line` behind the datum's; the lines that it touches too.
 
     Pieces with the same `chain` must be written in the order in which they are made: each clears what is behind it.
     """
 
     operands: dict[str, int]
     line: int
-    touched: tuple[int, int]
+    touched: tuple[tuple[int, int], ...]
     chain: tuple[int, ...]
 
 
 def _place(c: Context, target: Target, tile: int, rows: int, panel: Panel) -> _Place:
-    a, count = c.accelerator, len(panel.groups)
+    a, count, stride = c.accelerator, len(panel.groups), target.stride
     if target.layout == "value":
-        operands = {"destination": Destination.KEY, "transpose": 1, "output_group": tile}
-        line = (panel.head * target.lines // target.stride + panel.place) * target.stride
-        chain = (panel.head, panel.place)
-        return _Place(operands | {"output_stride": target.stride}, line, (line, line + count * target.stride), chain)
-    first, last = panel.place // a.line_groups, (panel.place + count - 1) // a.line_groups
-    line, chain = panel.head * target.lines, (tile, panel.head)
-    operands = {"output_group": panel.place, "output_stride": target.stride}
+        operands = {"destination": Destination.KEY, "transpose": 1, "output_group": tile, "output_stride": stride}
+        line = (panel.head * target.lines // stride + panel.place) * stride
+        written = line + tile // a.line_row_groups
+        touched = tuple((written + n * stride, 1) for n in range(count))
+        return _Place(operands, line, touched, (panel.head, panel.place))
+    line, first = panel.head * target.lines, panel.place // a.line_groups
+    lines = (panel.place + count - 1) // a.line_groups - first + 1
+    operands = {"output_group": panel.place, "output_stride": stride}
+    blocks = 1
     if target.layout == "key":
         start, end = tile * a.rows, tile * a.rows + rows - 1
-        line += start // a.columns * target.stride
-        last += (end // a.columns - start // a.columns) * target.stride
+        line += start // a.columns * stride
+        blocks += end // a.columns - start // a.columns
         operands |= {"destination": Destination.KEY, "output_bank": start % a.columns}
     else:
         operands["destination"] = Destination.ACTIVATION
-    return _Place(operands, line, (line + first, line + last + 1), chain)
+    touched = tuple((line + first + n * stride, lines) for n in range(blocks))
+    return _Place(operands, line, touched, (tile, panel.head))
 
 
 def bits_of(c: Context, product: Product, o: Any, target: Target) -> None:
@@ -188,13 +191,12 @@ def _binarize(product: Product, o: Any, where: tuple[int, int, Panel], place: _P
 
     def emit(e: Emitter) -> None:
         product.matmul(e, tile, rows, panel)
-        lines = {"threshold_line": thresholds.line, "output_line": datum.line + place.line}
-        low, high = place.touched
+        places = {"threshold_line": thresholds.line, "output_line": datum.line + place.line}
         e.add(
             Opcode.BINARIZE,
-            {"rows": rows, "column_groups": len(panel.groups), "spare": panel.spare} | place.operands | lines,
+            {"rows": rows, "column_groups": len(panel.groups), "spare": panel.spare} | place.operands | places,
             [("threshold", thresholds.line, len(panel.groups))],
-            [(space, datum.line + low, high - low)],
+            [(space, datum.line + first, lines) for first, lines in place.touched],
         )
 
     return emit
