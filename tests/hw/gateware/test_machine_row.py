@@ -19,7 +19,7 @@ from hw.gateware.vector import LANE_MODULE as VECTOR_LANE_MODULE
 from hw.gateware.vector_lane import VectorLane
 from hw.isa import Buffer, Instruction, Opcode, Source, SumsDestination, Unit, make
 from tests.hw.gateware.cells import put_cells_inside
-from tests.hw.gateware.clockwork import fold, simulate
+from tests.hw.gateware.clockwork import fold, packed, simulate
 from tests.hw.gateware.softmaxes import codes_of, entry_of, limit_of
 from tests.hw.gateware.test_machine_vector import COUNTERS, PROGRAM, read, run, write
 
@@ -54,10 +54,6 @@ TABLE = [65535, 30000, 9000, 2500, 700]
 LEVELS = [1 << 14, 1 << 18, 1 << 19]
 SOFTMAX = {"score_line": 0, "keys": 4, "rows": 2, "slot": 1, "planes": 2, "code_line": 3, "code_plane_stride": 5}
 SOFTMAX |= {"table_line": 2, "last_entry": 4, "multiplier": 1, "shift": 1, "level_line": 5}
-
-
-def packed(numbers: list[int], bits: int) -> int:
-    return sum(number << bits * index for index, number in enumerate(numbers))
 
 
 def checksum(words: list[int]) -> int:
