@@ -16,7 +16,7 @@ from hw.gateware.row import LANE_MODULE as ROW_LANE_MODULE
 from hw.gateware.row_lane import RowLane
 from hw.gateware.vector import LANE_MODULE as VECTOR_LANE_MODULE
 from hw.gateware.vector_lane import vector_lane_of
-from hw.isa import Instruction, Unit
+from hw.isa import Destination, Instruction, Opcode, Unit, make
 from tests.hw.gateware.cells import put_cells_inside
 from tests.hw.gateware.clockwork import drive, seen
 
@@ -88,3 +88,13 @@ async def run(
             return records
         await ctx.tick()
     raise AssertionError("the run must end")
+
+
+def bits_to_activation(column_groups: int) -> list[Instruction]:
+    """Return a product of lines 0, and a BINARIZE that writes activations in each cycle, twice for a column group."""
+    shape = {"rows": 2, "column_groups": column_groups}
+    product = {"unsigned": 0, "first": 1, "handover": 1, "words": 1, "pad": 0}
+    product |= dict.fromkeys(("activation_line", "activation_stride", "weight_line", "weight_stride"), 0)
+    place = {"destination": Destination.ACTIVATION, "shared": 1, "threshold_line": 0}
+    place |= dict.fromkeys(("output_line", "output_group", "output_stride"), 0)
+    return [make(Opcode.MATMUL, **product, **shape), make(Opcode.BINARIZE, **place, **shape)]

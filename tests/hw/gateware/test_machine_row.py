@@ -10,7 +10,7 @@ import pytest
 from hw.arch import Accelerator
 from hw.isa import Buffer, Instruction, Opcode, Source, SumsDestination, Unit, make
 from tests.hw.gateware.clockwork import fold, packed, simulate
-from tests.hw.gateware.machines import COUNTERS, image_of, machine, read, run, write
+from tests.hw.gateware.machines import COUNTERS, bits_to_activation, image_of, machine, read, run, write
 from tests.hw.gateware.softmaxes import codes_of, entry_of, limit_of
 
 A = Accelerator(rows=2, columns=2, word_bits=4, sum_bits=8, port_bits=64, row_lanes=2, code_bits=2).replace(
@@ -117,6 +117,20 @@ def test_codes_are_written_when_the_vector_unit_does_not_write(monkeypatch: pyte
         records = await run(ctx, dut, image_of(b"", program), len(program))
         (first,), (second,) = records[Unit.VECTOR], records[Unit.ROW]
         assert first[1] - first[0] == 1 + 6 + 180
+        assert second[1] == first[1] + 8
+
+    simulate(dut, process)
+
+
+def test_codes_are_written_when_drain_does_not_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many groups of bits, one per cycle, before the same eight steps."""
+    dut = machine(A, monkeypatch)
+    program = [*bits_to_activation(90), make(Opcode.SOFTMAX, **SOFTMAX), make(Opcode.HALT)]
+
+    async def process(ctx: Any) -> None:
+        records = await run(ctx, dut, image_of(b"", program), len(program))
+        (first,), (second,) = records[Unit.DRAIN], records[Unit.ROW]
+        assert first[1] - second[0] > 90, "the codes would have been ready before"
         assert second[1] == first[1] + 8
 
     simulate(dut, process)

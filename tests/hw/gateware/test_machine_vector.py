@@ -10,7 +10,7 @@ import pytest
 from hw.arch import Accelerator
 from hw.isa import Opcode, Source, Unit, make
 from tests.hw.gateware.clockwork import fold, simulate
-from tests.hw.gateware.machines import COUNTERS, image_of, machine, read, run, write
+from tests.hw.gateware.machines import COUNTERS, bits_to_activation, image_of, machine, read, run, write
 
 A = Accelerator(rows=2, columns=2, word_bits=4, sum_bits=8, port_bits=64, vector_lanes=2).replace(
     activation_lines=4, weight_lines=2, threshold_lines=2, output_lines=2, sum_lines=4, fixed_lines=8
@@ -60,6 +60,21 @@ def test_a_program_from_sums_to_codes(monkeypatch: pytest.MonkeyPatch) -> None:
             assert (busy, wait, issue) == (2, 1, 2)
             assert token > 8
             assert await read(ctx, dut, 0x18) == len(program)
+
+    simulate(dut, process)
+
+
+def test_codes_are_written_when_drain_does_not_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixty groups of bits, one per cycle: four steps, two sets each, are written behind the last of them."""
+    dut = machine(A, monkeypatch)
+    vector = {"source": Source.SUMS, "source_line": 0, "channels": 4, "rows": 2, "sets": 2}
+    program = [*bits_to_activation(30), make(Opcode.VECTOR, **vector), make(Opcode.HALT)]
+
+    async def process(ctx: Any) -> None:
+        records = await run(ctx, dut, image_of(b"", program), len(program))
+        (first,), (second,) = records[Unit.DRAIN], records[Unit.VECTOR]
+        assert first[1] - second[0] > 30, "the codes would have been ready before"
+        assert second[1] == first[1] + 8
 
     simulate(dut, process)
 
