@@ -28,7 +28,7 @@ _SECTION_KEYS = {
 
 def presets() -> tuple[str, ...]:
     """Return the names of the accelerators that come with the package, smallest first."""
-    order = {"nano": 0, "edge": 1, "big": 2}
+    order = {"nano": 0, "edge": 1, "big": 2, "stream": 3}
     return tuple(sorted((path.stem for path in PRESET_FOLDER.glob("*.yaml")), key=lambda n: (order.get(n, 9), n)))
 
 

@@ -173,7 +173,7 @@ def add_verb(subparsers: Any, name: str, text: str, example: str) -> argparse.Ar
 
 def add_accelerator(parser: argparse.ArgumentParser) -> None:
     """Add the accelerator, a file or a preset."""
-    parser.add_argument("accelerator", metavar="ACCELERATOR", help="a YAML file, or a preset: nano, edge, big")
+    parser.add_argument("accelerator", metavar="ACCELERATOR", help="a YAML file, or a preset: nano, edge, big, stream")
 
 
 def add_run(parser: argparse.ArgumentParser, texts: bool = False) -> None:

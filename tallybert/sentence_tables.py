@@ -58,6 +58,8 @@ def run_rows(report: dict[str, Any]) -> list[Row]:
         ("cycles", f"{report['cycles']:,}", "from START to the end of the run"),
         ("time", duration(report["seconds_at_clock"]), f"at the target clock of {report['clock_mhz']} MHz"),
         ("array utilisation", f"{100 * report['utilisation']:.2f} %", "share of the cycles the array works"),
+        ("bound", f"{report['bound_cycles']:,}", f"cycles that {report['bound_unit']} works, whatever the order"),
+        ("reached", f"{100 * report['bound_cycles'] / report['cycles']:.2f} %", "bound by cycles; the rest is lost"),
         ("binary lanes", f"{report['lanes']:,}", "multiply-accumulates per cycle"),
         ("instructions", f"{report['instructions']:,}", "up to the end of the run"),
         ("memory", f"latency {report['memory']['latency']}", memory_extras(report["memory"])),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,13 +82,18 @@ def read_text(network: Network, text: str, pair: str | None) -> Reading:
 
 def run_sentence(network: Network, accelerator: Accelerator, reading: Reading, memory: MemoryProfile, say: Say) -> Run:
     """Map a network for a text and run it; raise a ResultError where it does not give what the reference gives."""
+    from mapping.errors import MappingError
     from mapping.whole.mapper import map_network
     from sim.machine import execute
     from sim.timing import simulate
 
     say(f"mapping the network for {len(reading.ids)} tokens onto {accelerator.name}")
     started = time.perf_counter()
-    mapped = map_network(accelerator, network, reading.types)
+    try:
+        mapped = map_network(accelerator, network, reading.types)
+    except MappingError as error:
+        say("looking for the smallest preset that can")
+        raise MappingError(f"{error}; {_advice(network, reading.types, accelerator.name)}") from None
     program = mapped.with_ids(reading.ids)
     mapped_at = time.perf_counter()
     say(f"executing {len(program.instructions)} instructions on values")
@@ -113,6 +120,20 @@ def run_sentence(network: Network, accelerator: Accelerator, reading: Reading, m
     return run
 
 
+def _advice(network: Network, types: Sequence[int], refused: str) -> str:
+    """Say which preset is the smallest that can run a network."""
+    from hw.config import load_accelerator, presets
+    from mapping.errors import MappingError
+    from mapping.whole.mapper import map_network
+
+    for name in presets():
+        if name != refused:
+            with suppress(MappingError):
+                map_network(load_accelerator(name), network, types)
+                return f"the smallest preset that can is {name}"
+    return "no preset can"
+
+
 def _compare_with_reference(run: Run) -> None:
     """Check logits, members and answer against the slow integer reference."""
     from sim.reference import evaluate
@@ -130,7 +151,7 @@ def report(path: Path, run: Run, memory: MemoryProfile) -> dict[str, Any]:
     """Return what a run says, as numbers."""
     network, accelerator, vote = run.network, run.program.accelerator, run.execution.result
     mean = network.vote == "mean"
-    cycles = run.timing.cycles
+    cycles, (bound_unit, bound) = run.timing.cycles, bound_of(run.timing)
     return {
         "network": str(path),
         "digest": network.digest,
@@ -151,6 +172,8 @@ def report(path: Path, run: Run, memory: MemoryProfile) -> dict[str, Any]:
         "cycles": cycles,
         "cycles_of_members": _member_cycles(run),
         "utilisation": round(int(run.timing.states[Unit.ARRAY, 0]) / cycles, 6),
+        "bound_unit": bound_unit,
+        "bound_cycles": bound,
         "clock_mhz": accelerator.clock_mhz,
         "seconds_at_clock": cycles / (accelerator.clock_mhz * 1e6),
         "instructions": run.execution.end + 1,
@@ -159,6 +182,13 @@ def report(path: Path, run: Run, memory: MemoryProfile) -> dict[str, Any]:
         "units": states_report(run.timing),
         "seconds": {name: round(seconds, 4) for name, seconds in run.seconds.items()},
     }
+
+
+def bound_of(timing: Timing) -> tuple[str, int]:
+    """Return the unit that works in the most cycles and in how many: no order of these instructions takes fewer."""
+    worked = timing.states[:, 0]
+    unit = Unit(int(worked.argmax()))
+    return unit.name.lower(), int(worked[unit])
 
 
 def verify(

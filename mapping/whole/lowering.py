@@ -70,9 +70,7 @@ def _refuse_what_is_missing(c: Context) -> None:
     if a.classes < network.classes:
         wanted.append(f"text.classes must be at least {network.classes}, not {a.classes}")
     if wanted:
-        raise MappingError(
-            f"{a.name}: {' and '.join(wanted)} to run this network; the presets edge and big have it all"
-        )
+        raise MappingError(f"{a.name}: {' and '.join(wanted)} to run this network")
 
 
 def _lower(c: Context, o: Operation) -> None:

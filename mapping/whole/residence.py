@@ -88,8 +88,9 @@ class Residence:
         """Return about when the last of some parcels is there, if those that are missing are loaded now."""
         latest, loading = 0, self._free_at
         for parcel in parcels:
-            if parcel in self.lines:
-                latest = max(latest, self._arrives[parcel])
+            there = self._arrives.get(parcel)
+            if there is not None:
+                latest = max(latest, there)
             else:
                 found = self.space(parcel.space).find(parcel.lines)
                 loading = max(loading, found[0] if found else 0) + parcel.beats
@@ -167,6 +168,7 @@ class Residence:
 
     def _drop(self, parcel: Parcel) -> None:
         line = self.lines.pop(parcel)
+        del self._arrives[parcel]
         self.space(parcel.space).give(line, parcel.lines, self._used[parcel])
         for number in range(line, line + parcel.lines):
             self._emptied[parcel.space][number] = self._last_item[parcel] + 1

@@ -39,6 +39,7 @@ class Schedule:
         self._residence = Residence(c, self._dealing)
         self._unit_free = dict.fromkeys(Unit, 0)
         self._ready: dict[Datum, int] = {}
+        self._data_ready: dict[Work, int] = {}
         self._finished: set[Work] = set()
         self._areas: dict[Area, int] = {}
         self._left_writers = {d: d.writers for w in c.works for d in w.writes}
@@ -86,7 +87,7 @@ class Schedule:
             for other in before:
                 behind[other].append(work)
             if not waiting[work]:
-                ready.append(work)
+                self._become_ready(work, ready)
         while ready:
             work = self._choose(ready, order)
             ready.remove(work)
@@ -99,27 +100,35 @@ class Schedule:
             for other in freed:
                 waiting[other] -= 1
                 if not waiting[other]:
-                    ready.append(other)
+                    self._become_ready(other, ready)
+
+    def _become_ready(self, work: Work, ready: list[Work]) -> None:
+        self._data_ready[work] = max((self._ready[datum] for datum in work.reads), default=0)
+        ready.append(work)
 
     def _choose(self, ready: list[Work], order: dict[Work, int]) -> Work:
         """Return the work that can start first of those whose areas there is room for."""
-        by_start = sorted(ready, key=lambda work: (self._start(work), order[work]))
+        starts = [(self._start(work), order[work], work) for work in ready]
+        first = min(starts)[-1]
+        if self._room(first) is None:
+            return first
         failed: list[Area] = []
-        for work in by_start:
+        for *_, work in sorted(starts):
             area = self._room(work)
             if area is None:
                 return work
             failed.append(area)
         area = failed[0]
         raise MappingError(
-            f"{by_start[0].name}: {self._c.field(area.space)} must leave {area.lines} more lines free together, "
+            f"{first.name}: {self._c.field(area.space)} must leave {area.lines} more lines free together, "
             f"not be filled with its {self._c.size(area.space)}: give it more lines, or the text fewer words"
         )
 
     def _start(self, work: Work) -> int:
-        start = max(self._unit_free[work.unit], self._residence.arrival(work.parcels))
-        for datum in work.reads:
-            start = max(start, self._ready[datum])
+        """Return about when a work whose data are there could start."""
+        start = max(self._unit_free[work.unit], self._data_ready[work])
+        if work.parcels:
+            start = max(start, self._residence.arrival(work.parcels))
         for datum in work.writes:
             if datum.area not in self._areas:
                 found = self._residence.space(datum.area.space).find(datum.area.lines)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hw.isa import Buffer, Unit
@@ -75,12 +76,12 @@ class Parcel:
     after: Parcel | None = None
     line: int = -1
 
-    @property
+    @cached_property
     def space(self) -> str:
         """The name of its buffer."""
         return self.buffer.name.lower()
 
-    @property
+    @cached_property
     def beats(self) -> int:
         """Beats of memory that a load takes."""
         return sum(t.segments * t.segment_beats for t in self.transfers)

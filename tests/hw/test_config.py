@@ -242,7 +242,7 @@ class TestRefusals:
 class TestWhereItIs:
     def test_unknown_preset(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Refused) -> None:
         monkeypatch.chdir(tmp_path)
-        start = "accelerator must be a YAML file or one of nano, edge, big, not"
+        start = "accelerator must be a YAML file or one of nano, edge, big, stream, not"
         assert refused(FileError, load_accelerator, "egde") == f"{start} 'egde'; did you mean 'edge'?"
         assert refused(FileError, load_accelerator, "zzz") == f"{start} 'zzz'"
         assert refused(FileError, load_accelerator, "n" * 5000).startswith(start)

@@ -10,7 +10,7 @@ from hw.config import PRESET_FOLDER, load_accelerator, presets
 
 class TestPresets:
     def test_names(self) -> None:
-        assert presets() == ("nano", "edge", "big")
+        assert presets() == ("nano", "edge", "big", "stream")
 
     @pytest.mark.parametrize("name", presets())
     def test_each_names_itself_and_leaves_nothing_out(self, name: str) -> None:
@@ -21,16 +21,17 @@ class TestPresets:
             assert text.count(f"\n  {key}: ") == 1
 
     def test_sizes(self) -> None:
-        nano, edge, big = map(load_accelerator, presets())
-        assert (nano.lanes, edge.lanes, big.lanes) == (128, 4096, 32768)
-        assert (nano.max_inputs, edge.max_inputs, big.max_inputs) == (4094, 8190, 16382)
-        assert min(edge.max_inputs, big.max_inputs) >= 3072, "the widest sum of BERT-base"
+        nano, edge, big, stream = map(load_accelerator, presets())
+        assert [a.lanes for a in (nano, edge, big, stream)] == [128, 4096, 32768, 32768]
+        assert [a.max_inputs for a in (nano, edge, big, stream)] == [4094, 8190, 16382, 16382]
+        assert edge.max_inputs >= 3072, "the widest sum of BERT-base"
         layer_bits = 84_900_000 // 12
         assert big.columns * big.weight_lines * big.line_bits >= layer_bits
+        assert stream.columns * stream.weight_lines * stream.line_bits >= 2 * layer_bits
 
     def test_block_ram(self) -> None:
         """The budgets in the comments, from the shapes: blocks of an iCE40 HX8K, an ECP5-85F and a ZCU102."""
-        nano, edge, big = map(load_accelerator, presets())
+        nano, edge, big, _ = map(load_accelerator, presets())
         assert blocks(nano, 16, 256) == [4, 8, 4, 4]
         assert blocks(edge, 32, 512) == [16, 16, 4, 16, 16, 8, 32, 16, 16, 8, 18, 2, 4, 8]
         assert blocks(big, 64, 512) == [128, 256, 8, 64, 64, 32, 128, 32, 32, 32, 66, 2, 4, 32]
@@ -44,12 +45,22 @@ class TestPresets:
         assert stated
         assert sum(blocks(load_accelerator(name), width, depth)) == int(stated[1]) <= int(stated[2])
 
+    def test_block_ram_and_ultra_ram(self) -> None:
+        """The budget of stream, in blocks of 72 bits: activations, weights and fixed numbers are the UltraRAMs."""
+        stream, large = load_accelerator("stream"), (0, 1, 6)
+        wide, deep = blocks(stream, 72, 512), blocks(stream, 72, 4096)
+        assert [deep[index] for index in large] == [64, 64, 30]
+        small = [count for index, count in enumerate(wide) if index not in large]
+        assert small == [8, 64, 128, 224, 57, 57, 224, 260, 4, 8, 30]
+        text = (PRESET_FOLDER / "stream.yaml").read_text()
+        assert f"Together {64 + 64 + 30} of 640 and {sum(small):,} of 1,344." in text
+
     def test_a_classifier_fits_the_scale_buffer(self) -> None:
         """As many classes as there may be, each with a weight for each of 768 channels, and their biases."""
-        _, edge, big = map(load_accelerator, presets())
-        lines = [-(-a.classes // 8) * (768 // a.vector_lanes) + a.classes for a in (edge, big)]
-        assert lines == [208, 256]
-        assert lines[0] <= edge.scale_lines and lines[1] <= big.scale_lines
+        _, *whole = map(load_accelerator, presets())
+        lines = [-(-a.classes // 8) * (768 // a.vector_lanes) + a.classes for a in whole]
+        assert lines == [208, 256, 160]
+        assert all(line <= a.scale_lines for line, a in zip(lines, whole, strict=True))
 
 
 def blocks(accelerator: Accelerator, width: int, depth: int) -> list[int]:

@@ -149,7 +149,7 @@ WRONG_ARGUMENTS = [
         "--simulator: must be one of verilator, icarus, not 'icarsu'; did you mean 'icarus'?",
     ),
 ]
-NO_PRESET = "accelerator must be a YAML file or one of nano, edge, big, not"
+NO_PRESET = "accelerator must be a YAML file or one of nano, edge, big, stream, not"
 
 
 class TestWrongArguments:

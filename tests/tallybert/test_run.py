@@ -17,7 +17,18 @@ Refusal = Callable[..., str]
 KEYS = [
     *("network", "digest", "accelerator", "text", "text2", "tokens", "cut", "class", "label", "score", "labels"),
     *("total", "logits", "members", "members_run", "equal_to_reference", "cycles", "cycles_of_members"),
-    *("utilisation", "clock_mhz", "seconds_at_clock", "instructions", "lanes", "memory", "units", "seconds"),
+    *(
+        "utilisation",
+        "bound_unit",
+        "bound_cycles",
+        "clock_mhz",
+        "seconds_at_clock",
+        "instructions",
+        "lanes",
+        "memory",
+        "units",
+        "seconds",
+    ),
 ]
 
 
@@ -46,6 +57,8 @@ class TestReport:
         assert list(report["logits"]) == ["member0", "member1"][: report["members_run"]]
         assert all(len(row) == 2 for row in report["logits"].values())
         assert 0 < report["utilisation"] < 1
+        works = {name: counts["busy"] for name, counts in report["units"].items()}
+        assert report["bound_cycles"] == works[report["bound_unit"]] == max(works.values()) < report["cycles"]
         assert report["seconds_at_clock"] == report["cycles"] / 50e6
         assert list(report["seconds"]) == ["mapping", "values", "timing"]
         assert set(report["units"]) == {"load", "array", "drain", "store", "vector", "row", "sequencer"}
@@ -80,6 +93,9 @@ class TestReport:
         assert re.search(rf"members run +│ +{report['members_run']} of 2 │", out)
         assert re.search(rf"cycles +│ +{report['cycles']:,} │", out)
         assert re.search(rf"array utilisation +│ +{100 * report['utilisation']:.2f} % │", out)
+        bound = report["bound_cycles"]
+        assert re.search(rf"bound +│ +{bound:,} │ cycles that {report['bound_unit']} works", out)
+        assert re.search(rf"reached +│ +{100 * bound / report['cycles']:.2f} % │", out)
         assert re.search(r"integer reference +│ +equal │", out)
         assert err.splitlines() == [
             "mapping the network for 4 tokens onto small",
@@ -141,17 +157,24 @@ class TestRefusals:
         out, err = capsys.readouterr()
         assert out == ""
         missing = "vector.vector_lanes, text.token_lines, buffers.key_lines, attention.row_lanes must not be 0"
-        fix = "to run this network; the presets edge and big have it all"
+        fix = "to run this network; the smallest preset that can is edge"
         wanted = f"tallybert: error: tiny: {missing} and text.classes must be at least 2, not 0 {fix}"
-        assert err.splitlines()[1:] == [wanted]
+        assert err.splitlines()[1:] == ["looking for the smallest preset that can", wanted]
 
     def test_buffers_that_are_too_small(self, network: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         write_accelerator(tmp_path / "small.yaml", key_lines=2)
         assert cli.main(["run", network, str(tmp_path / "small.yaml"), "word3", "--json"]) == 2
         out, err = capsys.readouterr()
         assert out == ""
-        said = "tallybert: error: member0.0.value.out: key buffer must have at least 8 lines, not 2"
-        assert err.splitlines()[1:] == [said]
+        said = "member0.0.value.out: buffers.key_lines must be at least 8, not 2; the smallest preset that can is edge"
+        assert err.splitlines()[2:] == [f"tallybert: error: {said}"]
+
+    def test_what_no_preset_can_run(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        write_small_network(tmp_path / "n.safetensors", 1, attention_bits=8)
+        assert cli.main(["run", str(tmp_path / "n.safetensors"), "big", "word3"]) == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error.startswith("tallybert: error: member0.0.attention (row_threshold): array.code_bits must be ")
+        assert error.endswith("; no preset can")
 
     def test_a_damaged_network(self, accelerator: str, tmp_path: Path, refusal: Refusal) -> None:
         (tmp_path / "n.safetensors").write_bytes(b"no network")

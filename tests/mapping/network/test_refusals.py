@@ -28,7 +28,7 @@ def full(lines: int, have: int) -> str:
     return f"{free}, not be filled with its {have}: give it more lines, or the text fewer words"
 
 
-TO_RUN = " to run this network; the presets edge and big have it all"
+TO_RUN = " to run this network"
 SIZES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (
         {},
