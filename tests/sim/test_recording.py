@@ -45,7 +45,9 @@ def test_it_is_the_run_that_is_not_recorded(seed: int, profile: MemoryProfile) -
 def test_beats(seed: int) -> None:
     accelerator, instructions = random_case(seed)
     found = record_run(accelerator, instructions, PROFILES[-1])
-    beats = {unit: sum(i.segments * i.segment_beats for i in instructions if i.unit is unit) for unit in (Unit.LOAD, Unit.STORE)}
+    beats = dict.fromkeys(Unit, 0)
+    for i in instructions:
+        beats[i.unit] += i.segments * i.segment_beats if i.unit in (Unit.LOAD, Unit.STORE) else 0
     assert found.fetched.sum() == len(instructions) * accelerator.instruction_beats
     assert found.loaded.sum() == beats[Unit.LOAD]
     assert found.read.sum() == found.stored.sum() == beats[Unit.STORE]
