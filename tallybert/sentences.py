@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from hw.arch import Accelerator
 from hw.isa import Opcode, Unit
+from tallybert import keeping
 from tallybert.flow import ResultError, states_report
 from tallybert.hardware import Say, compare_with_rtl, in_folder
+from tallybert.keeping import Kept
+from tallybert.names import names_of
 from tallybert.options import CommandError
 
 if TYPE_CHECKING:
@@ -161,6 +164,15 @@ def report(path: Path, run: Run, memory: MemoryProfile) -> dict[str, Any]:
     }
 
 
+def keep_run(kept: Kept, path: Path, run: Run, memory: MemoryProfile, say: Say) -> dict[str, str]:
+    """Write what is to be kept of a run and return where it is."""
+    if not kept:
+        return {}
+    title = f"{path.stem} on {run.program.accelerator.name}: {run.reading.text}"
+    names = names_of(run.mapped)
+    return keeping.keep(kept, run.program, run.timing, run.execution, memory, say, title=title, names=names)
+
+
 def verify(
     path: Path,
     network: Network,
@@ -176,7 +188,8 @@ def verify(
 
     def work(folder: Path) -> dict[str, Any]:
         run = run_sentence(network, accelerator, reading, memory, say)
-        compared = compare_with_rtl(folder, run.program, run.timing, run.execution, memory, simulator, say)
+        names = names_of(run.mapped) if keep else ()
+        compared = compare_with_rtl(folder, run.program, run.timing, run.execution, memory, simulator, say, names)
         seen = compared["rtl_vote"]
         same = seen is not None and seen[0] & _CLASS == run.execution.result.leader
         return {**report(path, run, memory), **compared, "class_equal": same}
