@@ -14,8 +14,9 @@ import numpy as np
 
 from hw.isa import FIELDS, Buffer, Destination, Instruction, Opcode, Source, SumsDestination, Vote
 from hw.program import Program
+from mapping.errors import CheckError
 from mapping.footprint import footprint
-from mapping.footprints.base import Box, Footprint, Segments, Sizes, Where
+from mapping.footprints.base import Box, Segments, Sizes, Where
 from mapping.handover import spares
 
 MOST_RANGES = 3
@@ -38,24 +39,30 @@ _PLACES = ("address", "buffer", "line", "stride")
 class Touched:
     """What an instruction reads and writes: buffers with their lines in rising order, and memory.
 
-    `region` is the one that a LOAD or STORE goes to, empty for all others; `memory` says where in it, in words.
+    `region` is the one that a LOAD or STORE goes to, empty for all others; `memory` says where in it, in words. Where
+    an operand breaks a rule of the checker nothing is known, and `problem` says which.
     """
 
     reads: dict[str, np.ndarray]
     writes: dict[str, np.ndarray]
     region: str = ""
     memory: str = ""
+    problem: str = ""
 
 
 def touch_all(program: Program, instructions: Sequence[Instruction]) -> tuple[Touched, ...]:
-    """Return what each instruction touches; a CheckError says which operand breaks a rule."""
+    """Return what each instruction touches."""
     sizes = Sizes(program.accelerator)
     places = [Where(number, instruction) for number, instruction in enumerate(instructions)]
     spare = spares(places)
-    return tuple(_touch(sizes, program, footprint(sizes, where, spare.get(where.index, 0))) for where in places)
+    return tuple(_touch(sizes, program, where, spare.get(where.index, 0)) for where in places)
 
 
-def _touch(sizes: Sizes, program: Program, found: Footprint) -> Touched:
+def _touch(sizes: Sizes, program: Program, where: Where, spare: int) -> Touched:
+    try:
+        found = footprint(sizes, where, spare)
+    except CheckError as error:
+        return Touched({}, {}, problem=str(error).removeprefix(str(where.error(""))))
     reads = _lines(sizes, found.reads)
     writes = _lines(sizes, [(put.space, put.box) for put in found.writes])
     if found.memory is None:

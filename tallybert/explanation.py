@@ -101,6 +101,7 @@ def _row(played: Playback, number: int) -> dict[str, Any]:
         "writes": {name: ranges(lines) for name, lines in touched.writes.items()},
         "memory": touched.memory,
         "touched": touched_text(touched),
+        "problem": touched.problem,
         "waits": {UNIT_NAMES[unit]: source for unit, source in lives.givers[number].items()},
         "signals": {
             UNIT_NAMES[unit]: None if taker == NOBODY else taker for unit, taker in lives.takers[number].items()

@@ -90,7 +90,8 @@ def _figures(row: dict[str, Any]) -> list[str]:
 def _words(row: dict[str, Any]) -> list[str]:
     title = f"{row['opcode']} {row['name']}".strip()
     why = [cause["text"] for cause in row["why"]]
-    return [title, *(part for part in (row["text"], row["touched"], _token_text(row), *why) if part)]
+    problem = f"breaks a rule: {row['problem']}" if row["problem"] else ""
+    return [title, *(part for part in (row["text"], row["touched"], problem, _token_text(row), *why) if part)]
 
 
 def _token_text(row: dict[str, Any]) -> str:

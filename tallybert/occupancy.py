@@ -43,8 +43,9 @@ class _Lines:
         self.falls: list[np.ndarray] = []
 
     def read(self, lines: np.ndarray, retire: int) -> None:
-        """Account for an instruction that reads lines."""
-        self._read[lines] = np.maximum(self._read[lines], retire)
+        """Account for an instruction that reads lines; what was there before the run does not count."""
+        filled = lines[self._since[lines] != _FREE]
+        self._read[filled] = np.maximum(self._read[filled], retire)
 
     def write(self, lines: np.ndarray, issue: int) -> None:
         """Account for an instruction that writes lines; what was there and was read ends, if need be with a reader."""
@@ -55,7 +56,7 @@ class _Lines:
 
     def close(self, lines: np.ndarray) -> None:
         """End the lines that were read."""
-        over = lines[(self._read[lines] != _FREE) & (self._since[lines] != _FREE)]
+        over = lines[self._read[lines] != _FREE]
         self.rises.append(self._since[over])
         self.falls.append(self._read[over])
         self._since[over] = self._read[over] = _FREE

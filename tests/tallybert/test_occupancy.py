@@ -68,6 +68,13 @@ def test_a_line_that_nobody_reads_is_not_counted() -> None:
     assert pairs(occupied_lines(touching(([], [2])))["key"]) == []
 
 
+def test_a_line_that_is_read_before_it_is_written_is_not_counted_then() -> None:
+    lives = layer().lives
+    assert pairs(occupied_lines(touching(([2], [])))["key"]) == []
+    found = occupied_lines(touching(([2], []), ([], [2]), ([2], [])))
+    assert pairs(found["key"]) == [(lives.issue[1], 1), (lives.retire[2], 0)]
+
+
 @pytest.mark.parametrize("play", [layer(), layer(RESTLESS), chain()], ids=["layer", "restless", "chain"])
 def test_what_is_counted_fits(play: Playback) -> None:
     from mapping.footprints.base import Sizes
