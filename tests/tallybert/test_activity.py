@@ -46,6 +46,8 @@ class TestRandomPrograms:
                     assert (start, stop) == (lives.issue[number], lives.issue[number] + 1)
                 if state == TOKEN and unit is not Unit.SEQUENCER:
                     assert lives.head[number] <= start and stop <= lives.issue[number]
+                if state == WAIT and unit is Unit.DRAIN:
+                    assert activity.next_busy(int(number), int(stop)) != NOBODY
                 if state == WAIT and unit is not Unit.SEQUENCER:
                     assert lives.issue[number] < start and stop <= lives.retire[number] + (unit is Unit.STORE)
 

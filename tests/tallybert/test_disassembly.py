@@ -9,7 +9,8 @@ import pytest
 
 from hw.isa import Buffer, Destination, Instruction, Source, Vote
 from tallybert.disassembly import Touched, operand_text, operands, ranges, touch_all, touched_text
-from tests.sim.programs import HALT, binarize, classify, load, matmul, vector
+from tests.sim.programs import HALT, binarize, classify, load, matmul, program, sums, vector
+from tests.sim.test_timing import QUICK
 from tests.tallybert.recorded import chain, layer, layer_program
 
 
@@ -78,15 +79,22 @@ def test_every_kind_of_instruction() -> None:
 
 
 def test_segments_that_are_apart() -> None:
-    program = layer_program()
     apart = load(segments=2, segment_beats=4, row_beats=4, stride=1024, address=0)
-    (found,) = touch_all(program, [apart])
+    (found,) = touch_all(layer_program(), [apart])
     assert (found.region, found.memory) == ("activations", "activations+0x0, 2 x 16 bytes, 1024 apart")
 
 
+def test_lines_of_sums_hold_several_groups() -> None:
+    accelerator = QUICK.replace(vector_lanes=8, sum_lines=8, fixed_lines=8)
+    instructions = [matmul(handover=1, column_groups=5), sums(output_line=1, column_groups=5), HALT]
+    found = touch_all(program(accelerator, instructions, bytes(64)), instructions)
+    assert accelerator.sum_line_groups == 4
+    assert touched_text(found[1]) == "-> sums 1-2"
+
+
 def test_memory_outside_the_regions() -> None:
-    program = replace(layer_program(), regions=())
-    (found,) = touch_all(program, [load(row_beats=4, segment_beats=4, address=4096)])
+    bare = replace(layer_program(), regions=())
+    (found,) = touch_all(bare, [load(row_beats=4, segment_beats=4, address=4096)])
     assert (found.region, found.memory) == ("", "memory+0x1000, 16 bytes")
 
 

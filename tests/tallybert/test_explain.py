@@ -61,8 +61,8 @@ class TestProgram:
     def test_a_row(self, case: str, capsys: pytest.CaptureFixture[str]) -> None:
         row = report_of(capsys, "explain", case)["rows"][1]
         assert list(row) == [
-            *("number", "unit", "opcode", "name", "operands", "text", "reads", "writes", "memory", "touched", "problem"),
-            *("waits", "signals", "head", "issue", "retire", "stood", "why"),
+            *("number", "unit", "opcode", "name", "operands", "text", "reads", "writes", "memory", "touched"),
+            *("problem", "waits", "signals", "head", "issue", "retire", "stood", "why"),
         ]
         assert (row["number"], row["unit"], row["opcode"], row["name"]) == (1, "load", "LOAD", "weights")
         assert row["operands"]["buffer"] == "weight"

@@ -141,6 +141,8 @@ class TestByHand:
         program = [store(segment_beats=9, row_beats=9, segments=1), store(), HALT]
         (cause,) = why(program, 1, transfers_in_flight=1)
         assert (cause.kind, cause.instruction) == ("transfers", 0)
+        read = record_run(QUICK.replace(transfers_in_flight=1), program, INSTANT).read
+        assert lives_of(program, transfers_in_flight=1).left[0] == np.flatnonzero(read)[8] == cause.stop - 1
 
     def test_a_fence(self) -> None:
         lives = lives_of([load(), FENCE, HALT])

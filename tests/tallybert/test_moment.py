@@ -21,8 +21,12 @@ def played(request: pytest.FixtureRequest) -> Playback:
 
 class TestEveryCycle:
     def test_the_state_of_each_unit(self, played: Playback) -> None:
+        before: dict[str, int] = {}
         for cycle in range(played.cycles):
             units = moment(played, cycle)["units"]
+            assert all(f["since"] == cycle for u, f in units.items() if before.get(u, -1) == cycle - 1)
+            assert all(f["since"] < cycle for u, f in units.items() if before.get(u, -1) >= cycle)
+            before = {unit: found["until"] for unit, found in units.items()}
             for unit, found in units.items():
                 number = UNIT_NAMES.index(unit)
                 assert found["state"] == STATE_NAMES[played.recording.states[number, cycle]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,19 @@ class TestEquality:
                 found[event["name"]].append(event["args"]["tokens"])
         assert found
         assert all(points[0] == 0 and min(points) == 0 for points in found.values())
+
+
+@pytest.mark.parametrize(("retire", "names"), [(5, ["store"]), (6, ["store 1", "store 2"])], ids=["behind", "beside"])
+def test_instructions_that_overlap_have_tracks_of_their_own(retire: int, names: list[str]) -> None:
+    """The second of two instructions issues in cycle 5."""
+    play = layer()
+    numbers = np.array([0, 1])
+    order = (*play.lives.order[:3], numbers, *play.lives.order[4:])
+    issue, retired = play.lives.issue.copy(), play.lives.retire.copy()
+    issue[:2], retired[:2] = (1, 5), (retire, 9)
+    changed = replace(play, lives=replace(play.lives, order=order, issue=issue, retire=retired))
+    found = [name for name, _ in timeline._tracks(changed) if name.startswith("store") and "states" not in name]
+    assert found == names
 
 
 class TestWords:
