@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from hw.isa import TOKEN_UNITS, Instruction, Unit
+from hw.isa import STATE_NAMES, TOKEN_UNITS, Instruction, Unit
 
 if TYPE_CHECKING:
     from hw.arch import Accelerator
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 NOBODY = -1
 """The instruction that is not there: nobody takes a token, nobody is in the way."""
+
+_BUSY = STATE_NAMES.index("busy")
 
 
 class Cause(NamedTuple):
@@ -71,7 +73,7 @@ def live(accelerator: Accelerator, instructions: Sequence[Instruction], recordin
     count = len(instructions)
     fetches = np.flatnonzero(recording.fetched)
     fetched = fetches[accelerator.instruction_beats - 1 :: accelerator.instruction_beats][:count]
-    taken = np.flatnonzero(recording.states[Unit.SEQUENCER] == 0)
+    taken = np.flatnonzero(recording.states[Unit.SEQUENCER] == _BUSY)
     issue, retire = recording.timing.issue[:count], recording.timing.retire[:count]
     units = np.array([instruction.unit for instruction in instructions])
     order = tuple(np.flatnonzero(units == unit) for unit in Unit)

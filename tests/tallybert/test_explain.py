@@ -253,6 +253,16 @@ class TestRefusals:
         assert "must be a f" in refusal("sim", str(tiny), *LAYER, option, path)
 
 
+def test_the_guide_shows_what_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "explain.md").read_text()
+    assert cli.main(["sim", "nano", "--layer", "16x64x48", "-o", str(tmp_path)]) == 0
+    for arguments in (("--from", "6", "--count", "2"), ("--at", "300")):
+        command, _, rest = guide.partition(f"`tallybert explain out/layer {' '.join(arguments)}` says\n\n```\n")
+        assert command != guide
+        assert cli.main(["explain", str(tmp_path), *arguments]) == 0
+        assert rest.partition("\n```\n")[0] in capsys.readouterr().out
+
+
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["explain", "--help"])
