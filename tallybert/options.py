@@ -118,6 +118,8 @@ def new_file(text: str) -> Path:
     if not text or path.is_dir():
         found = f"the folder {shown(text)}" if text else "empty"
         raise argparse.ArgumentTypeError(f"must be a file to write, not {found}")
+    if path.exists() and not path.is_file():
+        raise argparse.ArgumentTypeError(f"must be a file to write, not the device or pipe {shown(text)}")
     if not path.parent.is_dir():
         raise argparse.ArgumentTypeError(f"must be a file in a folder that exists, not {shown(text)}")
     return path

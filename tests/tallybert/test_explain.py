@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -251,6 +252,13 @@ class TestRefusals:
     def test_where_nothing_can_be_written(self, option: str, tiny: Path, refusal: Refusal) -> None:
         path = str(tiny / "x")
         assert "must be a f" in refusal("sim", str(tiny), *LAYER, option, path)
+
+
+def test_a_pipe_is_not_replaced(case: str, tmp_path: Path, refusal: Refusal) -> None:
+    os.mkfifo(tmp_path / "p")
+    message = refusal("explain", case, "--timeline", str(tmp_path / "p"))
+    assert message.startswith("--timeline: must be a file to write, not the device or pipe '")
+    assert (tmp_path / "p").is_fifo()
 
 
 def test_the_guide_shows_what_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
