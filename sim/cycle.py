@@ -27,7 +27,8 @@ from sim.channels import (
 from sim.compiled import compiled, compiled_whole
 from sim.control import HALTS, HOLDS, carry_out, decide, retire
 from sim.queues import look_at_next
-from sim.state import ARRAY, BUSY, DRAIN, EMPTY, LOAD, ROW, SEQUENCER, STORE, UNITS, VECTOR, WAIT, State
+from sim.record import record, unit_states
+from sim.state import ARRAY, DRAIN, EMPTY, LOAD, ROW, SEQUENCER, STORE, UNITS, VECTOR, State
 from sim.steps import Passes, Steps, advance_row, advance_vector, pass_signals, step_signals
 from sim.units import Flow, advance_array, advance_drain, flow_signals
 
@@ -40,14 +41,28 @@ def cached_run(sources: str) -> Callable[[State], int]:
 
     def whole(s: State) -> int:
         _ = sources
-        return run(s)
+        return run(s, None)
+
+    return compiled_whole(whole)
+
+
+def cached_recorded_run(sources: str) -> Callable[[State, np.ndarray], int]:
+    """Return `run` with a log, as above."""
+
+    def whole(s: State, log: np.ndarray) -> int:
+        _ = sources
+        return run(s, log)
 
     return compiled_whole(whole)
 
 
 @compiled
-def run(s: State) -> int:
-    """Run a program from cycle 0 to its HALT; return the total cycles, or -c if it is stuck for ever before cycle c."""
+def run(s: State, log: np.ndarray | None) -> int:
+    """Run a program from cycle 0 to its HALT; return the total cycles, or -c if it is stuck for ever before cycle c.
+
+    A `log` gets a number for each cycle, as `sim.record` makes it. Where there is none that is known when this is
+    compiled, so that it costs nothing.
+    """
     for unit in range(UNITS):
         s.states[unit, EMPTY] = not _is_left_out(s, unit)
     cycle = last_event = 0
@@ -63,6 +78,8 @@ def run(s: State) -> int:
         awake = awake or stirred
         actions = decide(s, port, flow, steps, passes) if awake else 0
         _note(s, port, flow, steps, passes)
+        if log is not None:
+            record(s, log, cycle, port, flow, steps, passes)
 
         s.load.held -= s.load.held != 0
         stored = _advance_port(s, cycle, port)
@@ -112,19 +129,16 @@ def _stirs(port: Port, flow: Flow, steps: Steps, passes: Passes) -> bool:
 @compiled
 def _note(s: State, port: Port, flow: Flow, steps: Steps, passes: Passes) -> None:
     """Count what each unit does in this cycle."""
-    array = s.rest[ARRAY] if flow.moves else WAIT
-    drain = WAIT if s.drain.active != 0 else s.rest[DRAIN]
-    s.states[LOAD, BUSY if port.r_load else s.rest[LOAD]] += 1
-    s.states[ARRAY, BUSY if flow.enters else array] += 1
-    s.states[DRAIN, BUSY if flow.takes else drain] += 1
-    s.states[STORE, BUSY if port.w else s.rest[STORE]] += 1
-    s.states[SEQUENCER, s.rest[SEQUENCER]] += 1
+    now = unit_states(s, port, flow, steps, passes)
+    s.states[LOAD, now.load] += 1
+    s.states[ARRAY, now.array] += 1
+    s.states[DRAIN, now.drain] += 1
+    s.states[STORE, now.store] += 1
+    s.states[SEQUENCER, now.sequencer] += 1
     if s.config.vector_lanes != 0:
-        vector = s.rest[VECTOR] if steps.moves else WAIT
-        s.states[VECTOR, BUSY if steps.enters else vector] += 1
+        s.states[VECTOR, now.vector] += 1
     if s.config.row_lanes != 0:
-        row = s.rest[ROW] if passes.moves and not passes.pauses else WAIT
-        s.states[ROW, BUSY if passes.enters else row] += 1
+        s.states[ROW, now.row] += 1
 
 
 @compiled

@@ -13,14 +13,16 @@ import numpy as np
 import hw.isa
 from hw.arch import Accelerator
 from hw.isa import FIELDS, Instruction, Opcode, Unit
-from sim import channels, compiled, control, cycle, memory, queues, state, steps, units
+from sim import channels, compiled, control, cycle, memory, queues, record, state, steps, units
 from sim.memory import MemoryProfile
 from sim.state import NEVER
 from sim.transfers import gather_problem
 
-_run = cycle.cached_run(
-    compiled.digest((hw.isa, channels, compiled, control, cycle, memory, queues, state, steps, units)),
+_SOURCES = compiled.digest(
+    (hw.isa, channels, compiled, control, cycle, memory, queues, record, state, steps, units),
 )
+_run = cycle.cached_run(_SOURCES)
+_recorded_run = cycle.cached_recorded_run(_SOURCES)
 
 
 _NEEDS = {
@@ -83,6 +85,20 @@ def simulate(
         held, last = "; ".join(_held(instructions[: end + 1], timing)), instructions[end].opcode.name
         raise TimingError(f"program must run to its {last}, not stop for ever before cycle {-cycles}: {held}")
     return timing
+
+
+def run_recorded(
+    accelerator: Accelerator, instructions: Sequence[Instruction], profile: MemoryProfile, end: int | None = None
+) -> tuple[Timing, np.ndarray]:
+    """Return the timing as `simulate` does, and with it the record of each cycle, int32, as `sim.record` has it.
+
+    What it takes to record is compiled when it is called first, which takes as long as for `simulate`.
+    """
+    instructions = tuple(instructions)
+    timing = simulate(accelerator, instructions, profile, end)
+    log = np.full(timing.cycles, record.NOTHING, np.int32)
+    _recorded_run(state.initial_state(accelerator, instructions, profile, end), log)
+    return timing, log
 
 
 def _check_halt(instructions: tuple[Instruction, ...]) -> None:

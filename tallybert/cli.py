@@ -22,6 +22,7 @@ from tallybert.commands import (
     counts,
     demo,
     evaluate,
+    explain,
     export,
     models,
     robustness,
@@ -33,7 +34,7 @@ from tallybert.commands import (
     verify,
 )
 
-VERBS = (demo, train, evaluate, robustness, study, export, models, counts, rtl, run, sim, verify, check)
+VERBS = (demo, train, evaluate, robustness, study, export, models, counts, rtl, run, sim, verify, explain, check)
 DISAGREEMENT, WRONG_INPUT, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 MAX_LINE = 1000
 OUR_PACKAGES = ("hw", "sim", "model", "mapping", "tallybert")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hw.arch import Accelerator
 from hw.isa import STATE_NAMES, UNIT_NAMES
 from tallybert.hardware import Say, compare_with_rtl, in_folder, write_program_case
+from tallybert.keeping import NOTHING, Kept, keep
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,12 +98,18 @@ def run_simulation(accelerator: Accelerator, work: Workload, memory: MemoryProfi
     return Simulation(mapped, execution, found, mapped_at - started, timed_at - mapped_at, finished - timed_at)
 
 
-def simulate(accelerator: Accelerator, work: Workload, *, memory: MemoryProfile, say: Say) -> dict[str, Any]:
-    """Simulate a layer and return cycles, utilisation, and what each unit did in them."""
+def simulate(
+    accelerator: Accelerator, work: Workload, *, memory: MemoryProfile, say: Say, kept: Kept = NOTHING
+) -> dict[str, Any]:
+    """Simulate a layer and return cycles, utilisation, and what each unit did in them, and where what is kept is."""
     done = run_simulation(accelerator, work, memory, say)
     seconds = (done.mapping_seconds, done.timing_seconds, done.values_seconds)
     say("mapping took {:.3g} s, timing {:.3g} s, values {:.3g} s".format(*seconds))
-    return simulation_report(accelerator, work, memory, done)
+    report = simulation_report(accelerator, work, memory, done)
+    if not kept:
+        return report
+    program, timing, title = done.mapped.program, done.mapped.timing, f"{work.shape} on {accelerator.name}"
+    return {**report, **keep(kept, program, timing, done.execution, memory, say, title=title)}
 
 
 def simulation_report(

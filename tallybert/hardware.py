@@ -51,15 +51,18 @@ def write_program_case(
     execution: Execution,
     memory: MemoryProfile,
     reset_at: int | None = None,
+    names: tuple[str, ...] = (),
 ) -> None:
-    """Write a program as a case for the bench: program, image, and everything that must come out."""
+    """Write a program as a case for the bench: program, image, and everything that must come out; and its names."""
     from hw.bench.case import RESULT, write_expectation
+    from tallybert.names import write_names
 
     for stale in ("expected.json", RESULT):
         (folder / stale).unlink(missing_ok=True)
     end = execution.end + 1
     columns = (timing.issue[:end], timing.retire[:end], execution.checksums[:end])
     program.save(folder)
+    write_names(folder, program, names)
     write_expectation(
         folder,
         profile=memory.to_dict(),
@@ -86,6 +89,7 @@ def compare_with_rtl(
     memory: MemoryProfile,
     simulator: str,
     say: Say,
+    names: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Generate and build the core, run a program on it, and return what differs from the simulator's account."""
     from hw.bench.build import build, default_cache
@@ -98,7 +102,7 @@ def compare_with_rtl(
     started = time.perf_counter()
     write_bundle(accelerator, folder / RTL_FOLDER)
     generated_at = time.perf_counter()
-    write_program_case(folder / CASE_FOLDER, program, timing, execution, memory)
+    write_program_case(folder / CASE_FOLDER, program, timing, execution, memory, names=names)
     say(f"building it for {simulator} (kept for the next time)")
     built = build((folder / RTL_FOLDER / VERILOG_FILE).read_text(), simulator, default_cache())
     built_at = time.perf_counter()

@@ -118,6 +118,8 @@ def new_file(text: str) -> Path:
     if not text or path.is_dir():
         found = f"the folder {shown(text)}" if text else "empty"
         raise argparse.ArgumentTypeError(f"must be a file to write, not {found}")
+    if path.exists() and not path.is_file():
+        raise argparse.ArgumentTypeError(f"must be a file to write, not the device or pipe {shown(text)}")
     if not path.parent.is_dir():
         raise argparse.ArgumentTypeError(f"must be a file in a folder that exists, not {shown(text)}")
     return path
@@ -192,12 +194,18 @@ def add_run(parser: argparse.ArgumentParser, texts: bool = False) -> None:
     add_memory(parser, "of the data and of the memory")
 
 
-def add_memory(parser: argparse.ArgumentParser, seeds: str) -> None:
-    """Add what describes the memory, and the seed of its random latencies, which may seed more."""
-    parser.add_argument("--seed", type=seed, default=0, metavar="S", help=f"{seeds} (default: 0)")
+def add_memory(parser: argparse.ArgumentParser, seeds: str, of_case: bool = False) -> None:
+    """Add what describes the memory, and the seed of its random latencies, which may seed more.
+
+    With `of_case` what is left out is as in the case at hand, and the seed is None then.
+    """
+    default = "that of the case" if of_case else "0"
+    seed_help = f"{seeds} (default: {default})"
+    parser.add_argument("--seed", type=seed, default=None if of_case else 0, metavar="S", help=seed_help)
     for name, text in MEMORY_FIELDS.items():
         option = f"--memory-{name.replace('_', '-')}"
-        parser.add_argument(option, dest=f"memory_{name}", type=whole_number, metavar="N", help=text)
+        shown_text = f"{text.partition(' (')[0]} (default: {default})" if of_case else text
+        parser.add_argument(option, dest=f"memory_{name}", type=whole_number, metavar="N", help=shown_text)
     parser.add_argument(
         "--jitter",
         action="store_true",
@@ -205,6 +213,23 @@ def add_memory(parser: argparse.ArgumentParser, seeds: str) -> None:
         + " ".join(f"--memory-{name.replace('_', '-')} {value}" for name, value in JITTER.items())
         + ")",
     )
+
+
+def add_trace(parser: argparse.ArgumentParser) -> None:
+    """Add what keeps a run to be looked at: its program, and its timeline."""
+    parser.add_argument(
+        *("-o", "--output"),
+        type=new_folder,
+        metavar="DIR",
+        help="write the program there, and what must come out, for explain, check and the bench",
+    )
+    add_timeline(parser)
+
+
+def add_timeline(parser: argparse.ArgumentParser) -> None:
+    """Add the file of the timeline."""
+    text = "write every cycle of the run as a timeline, for ui.perfetto.dev or chrome://tracing (JSON, 1 us is a cycle)"
+    parser.add_argument("--timeline", type=new_file, metavar="FILE", help=text)
 
 
 def add_hardware(parser: argparse.ArgumentParser) -> None:
@@ -269,10 +294,14 @@ def memory_profile(args: argparse.Namespace) -> MemoryProfile:
     """Return the memory that the arguments describe; what they leave out has the default of the profile."""
     from sim.memory import MemoryProfile
 
+    return MemoryProfile(**memory_fields(args))
+
+
+def memory_fields(args: argparse.Namespace) -> dict[str, int]:
+    """Return what the arguments say of the memory, without what they leave out."""
     fields = dict(JITTER) if args.jitter else {}
-    given = {name: getattr(args, f"memory_{name}") for name in MEMORY_FIELDS}
-    fields |= {name: value for name, value in given.items() if value is not None}
-    return MemoryProfile(**fields, seed=args.seed)
+    given = {name: getattr(args, f"memory_{name}") for name in MEMORY_FIELDS} | {"seed": args.seed}
+    return fields | {name: value for name, value in given.items() if value is not None}
 
 
 def say(line: str) -> None:

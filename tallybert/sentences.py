@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from hw.arch import Accelerator
 from hw.isa import Opcode, Unit
+from tallybert import keeping
 from tallybert.flow import ResultError, states_report
 from tallybert.hardware import Say, compare_with_rtl, in_folder
+from tallybert.keeping import Kept
 from tallybert.options import CommandError
 
 if TYPE_CHECKING:
@@ -191,6 +193,15 @@ def bound_of(timing: Timing) -> tuple[str, int]:
     return unit.name.lower(), int(worked[unit])
 
 
+def keep_run(kept: Kept, path: Path, run: Run, memory: MemoryProfile, say: Say) -> dict[str, str]:
+    """Write what is to be kept of a run and return where it is."""
+    if not kept:
+        return {}
+    title = f"{path.stem} on {run.program.accelerator.name}: {run.reading.text}"
+    names = run.mapped.names
+    return keeping.keep(kept, run.program, run.timing, run.execution, memory, say, title=title, names=names)
+
+
 def verify(
     path: Path,
     network: Network,
@@ -206,7 +217,8 @@ def verify(
 
     def work(folder: Path) -> dict[str, Any]:
         run = run_sentence(network, accelerator, reading, memory, say)
-        compared = compare_with_rtl(folder, run.program, run.timing, run.execution, memory, simulator, say)
+        names = run.mapped.names if keep else ()
+        compared = compare_with_rtl(folder, run.program, run.timing, run.execution, memory, simulator, say, names)
         seen = compared["rtl_vote"]
         same = seen is not None and seen[0] & _CLASS == run.execution.result.leader
         return {**report(path, run, memory), **compared, "class_equal": same}

@@ -20,13 +20,15 @@ SPACES = (
 
 
 class Emitter:
-    """Adds instructions in program order."""
+    """Adds instructions in program order; `names` has that of the work or parcel that each one belongs to."""
 
     def __init__(self, c: Context) -> None:
         sizes = {space: c.size(space) for space in SPACES}
         a = c.accelerator
         beats = len(c.network.members) * a.classes * a.output_line_bits // a.port_bits
         self._builder = Builder(sizes | {"logits": beats})
+        self.names: list[str] = []
+        self.name = ""
 
     def add(
         self,
@@ -38,10 +40,12 @@ class Emitter:
     ) -> None:
         """Append an instruction that reads and writes some lines."""
         self._builder.add(opcode, operands, _accesses(reads), _accesses(writes), settles)
+        self.names.append(self.name)
 
     def exit(self) -> None:
         """Append an EXIT."""
         self._builder.barrier(Opcode.EXIT)
+        self.names.append(self.name)
 
     def load(self, load: Load) -> None:
         """Append the LOADs of a parcel."""
@@ -57,7 +61,8 @@ class Emitter:
             self.add(Opcode.LOAD, operands, reads, [(space, load.line + t.offset, end - t.offset)])
 
     def halt(self) -> tuple[Instruction, ...]:
-        """Append the HALT and return everything."""
+        """Append the HALT, which has no name, and return everything."""
+        self.names.append("")
         return self._builder.halt()
 
 
@@ -65,8 +70,8 @@ def _accesses(lines: Sequence[Lines]) -> list[Access]:
     return [Access(space, start, start + count) for space, start, count in lines]
 
 
-def emit(c: Context, schedule: Schedule) -> tuple[Instruction, ...]:
-    """Return the program of a schedule."""
+def emit(c: Context, schedule: Schedule) -> tuple[tuple[Instruction, ...], tuple[str, ...]]:
+    """Return the program of a schedule, and the names of its instructions."""
     e = Emitter(c)
     loads: dict[int, list[Load]] = {}
     for load in schedule.loads:
@@ -74,10 +79,12 @@ def emit(c: Context, schedule: Schedule) -> tuple[Instruction, ...]:
     for index, placed in enumerate(schedule.items):
         for load in loads.get(index, ()):
             load.parcel.line = load.line
+            e.name = load.parcel.name
             e.load(load)
         _fill_in(placed)
+        e.name = placed.work.name
         placed.work.emit(e)
-    return e.halt()
+    return e.halt(), tuple(e.names)
 
 
 def _fill_in(placed: Placed) -> None:

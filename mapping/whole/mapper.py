@@ -25,11 +25,15 @@ LOGITS, PARAMETERS = "logits", "parameters"
 
 @dataclass(frozen=True)
 class MappedNetwork:
-    """A program for all sentences with these types, one for each token; ids are filled in for each."""
+    """A program for all sentences with these types, one for each token; ids are filled in for each.
+
+    `names` says what each of its instructions belongs to: an operation of the network, or what is loaded for it.
+    """
 
     network: Network
     program: Program
     types: tuple[int, ...]
+    names: tuple[str, ...]
 
     @property
     def rows(self) -> int:
@@ -75,10 +79,10 @@ def map_network(accelerator: Accelerator, network: Network, types: Sequence[int]
     start = image.place(b"", ALIGNMENT)
     lower(c)
     image.close(PARAMETERS, start, a.beat_bytes)
-    instructions = emit(c, Schedule(c))
+    instructions, names = emit(c, Schedule(c))
     program = image.program(accelerator, instructions)
     check(program, vocabulary=min(o.sizes["vocabulary"] for o in _embeds(network)))
-    return MappedNetwork(network, program, tuple(types))
+    return MappedNetwork(network, program, tuple(types), names)
 
 
 def _embeds(network: Network) -> list[Embed]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from tallybert.options import add_accelerator, add_memory, add_verb, give, memory_profile, say
+from tallybert.options import add_accelerator, add_memory, add_trace, add_verb, give, memory_profile, say
 
 
 def add_parser(subparsers: Any) -> None:
@@ -21,6 +21,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("text", metavar="TEXT", help="what the network reads")
     parser.add_argument("--text2", metavar="TEXT", help="the second text of a pair")
     add_memory(parser, "of the memory")
+    add_trace(parser)
     parser.set_defaults(run=run)
 
 
@@ -28,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the text."""
     from hw.config import load_accelerator
     from tallybert import sentences
+    from tallybert.keeping import Kept
     from tallybert.sentence_tables import show_run
     from tallybert.shipped import find_network
 
@@ -36,5 +38,6 @@ def run(args: argparse.Namespace) -> int:
     network = sentences.read_network_file(path)
     reading = sentences.read_text(network, args.text, args.text2)
     done = sentences.run_sentence(network, accelerator, reading, memory, say)
-    give(args, sentences.report(path, done, memory), show_run)
+    kept = sentences.keep_run(Kept.of(args), path, done, memory, say)
+    give(args, {**sentences.report(path, done, memory), **kept}, show_run)
     return 0

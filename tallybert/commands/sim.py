@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from tallybert.options import add_accelerator, add_run, add_verb, give, memory_profile, say, workload
+from tallybert.options import add_accelerator, add_run, add_trace, add_verb, give, memory_profile, say, workload
 
 
 def add_parser(subparsers: Any) -> None:
@@ -18,6 +18,7 @@ def add_parser(subparsers: Any) -> None:
     )
     add_accelerator(parser)
     add_run(parser)
+    add_trace(parser)
     parser.set_defaults(run=run)
 
 
@@ -25,10 +26,11 @@ def run(args: argparse.Namespace) -> int:
     """Simulate the layer."""
     from hw.config import load_accelerator
     from tallybert import flow
+    from tallybert.keeping import Kept
     from tallybert.report import show_simulation
 
     accelerator = load_accelerator(args.accelerator)
     memory = memory_profile(args)
     work = workload(args, accelerator)
-    give(args, flow.simulate(accelerator, work, memory=memory, say=say), show_simulation)
+    give(args, flow.simulate(accelerator, work, memory=memory, say=say, kept=Kept.of(args)), show_simulation)
     return 0

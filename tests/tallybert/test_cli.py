@@ -18,12 +18,13 @@ from hw.files import FileError
 from hw.isa import InstructionError
 from hw.program import ProgramError
 from tallybert import __version__, cli
+from tallybert.keeping import Kept
 from tallybert.options import JITTER
 
 Refusal = Callable[..., str]
 ROOT = Path(__file__).parents[2]
 VERBS = ("demo", "train", "eval", "robustness", "study", "export", "models", "counts", "rtl", "run", "sim")
-VERBS += ("verify", "check")
+VERBS += ("verify", "explain", "check")
 ACCELERATOR = "format: tallybert-accelerator-1\nname: mine\narray:\n  rows: 8\n"
 CONSOLE_SCRIPT = Path(sys.executable).parent / "tallybert"
 WAYS = {
@@ -319,7 +320,7 @@ class TestWhatVerbsPassOn:
         assert (name, arguments) == ("simulate", (hw.config.load_accelerator("edge"), (16, 64, 32, "unsigned", 3)))
         assert named.pop("memory") == MemoryProfile(latency=9, seed=3)
         assert callable(named.pop("say"))
-        assert named == {}
+        assert named == {"kept": Kept()}
         assert json.loads(capsys.readouterr().out) == {"ok": False, "cycles": {"total": 7}}
 
     def test_verify(self, calls: list, capsys: pytest.CaptureFixture[str]) -> None:
