@@ -21,7 +21,7 @@ from hw.bench.build import default_cache, missing_tool
 from hw.bench.compare import is_equal
 from hw.files import FileError
 from tests.agreement.compare import compare, compare_programs
-from tests.agreement.loose_cases import PROGRAMS_PER_GROUP, compare_loose, loose_group
+from tests.agreement.loose_cases import PROGRAMS_PER_GROUP, loose_group
 from tests.agreement.networks import NETWORKS_PER_GROUP, network_group
 from tests.agreement.points import LAYERS_PER_GROUP, group, simulator_of
 
@@ -31,7 +31,7 @@ GROUP_SIZE = {"layers": LAYERS_PER_GROUP, "loose": PROGRAMS_PER_GROUP, "networks
 MAKE: dict[str, Callable[[int, int], Sequence[Any]]]
 MAKE = {"layers": group, "loose": loose_group, "networks": network_group}
 COMPARE: dict[str, Callable[..., list[dict[str, Any]]]]
-COMPARE = {"layers": compare, "loose": compare_loose, "networks": compare_programs}
+COMPARE = {"layers": compare, "loose": compare_programs, "networks": compare_programs}
 
 
 def run_group(what: str, seed: int, number: int, only: int | None = None) -> dict[str, Any]:

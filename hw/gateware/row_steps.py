@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.arch import Accelerator
 from hw.gateware.interfaces import Issue, instruction_layout
+from hw.gateware.planes import walk_planes
 from hw.gateware.row_ports import group_bits, level_bits, level_count, maximum_line_bits
 from hw.isa import Opcode
 
@@ -153,22 +154,13 @@ class RowCounter(wiring.Component):
 
         In the first pass each slice is one step.
         """
-        a, step, (head, held) = self._accelerator, self.step, operands
-        if a.code_bits == 1:
+        step, issued = self.step, self.issue.issued
+        if self._accelerator.code_bits == 1:
             return Const(1), Const(0)
-        plane_bit, lines, end = Signal(range(a.code_bits)), Signal(16), Signal()
-        m.d.comb += [
-            end.eq(~step.second | (plane_bit == 0)),
-            step.levels.eq(self.levels),
-            step.plane_bit.eq(plane_bit),
-        ]
-        with m.If(moving):
-            m.d.sync += [plane_bit.eq(plane_bit - 1), lines.eq(lines + held.code_plane_stride)]
-            with m.If(end):
-                m.d.sync += [plane_bit.eq(held.planes - 1), lines.eq(0)]
-        with m.If(self.issue.issued):
-            m.d.sync += [plane_bit.eq(head.planes - 1), lines.eq(0)]
-        return end, lines
+        stride = operands[1].code_plane_stride
+        last, lines = walk_planes(m, step.plane_bit, operands, stride, issued=issued, moving=moving)
+        m.d.comb += step.levels.eq(self.levels)
+        return ~step.second | last, lines
 
     def _walk_scores(
         self,

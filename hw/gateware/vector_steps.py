@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.arch import Accelerator
 from hw.gateware.interfaces import Issue, instruction_layout
+from hw.gateware.planes import walk_planes
 from hw.gateware.row_root import CHANNEL_BITS, EPSILON_BITS
 from hw.isa import Opcode, Source
 
@@ -134,23 +135,11 @@ class VectorCounter(wiring.Component):
 
     def _walk_planes(self, m: Module, operands: tuple[data.View, data.View], moving: Value) -> tuple[Value, Value]:
         """Return whether the step's plane is the last one, and by how many lines it lies behind the first."""
-        a, step, (head, held) = self._accelerator, self.step, operands
-        if a.code_bits == 1:
+        step, held, issued = self.step, operands[1], self.issue.issued
+        if self._accelerator.code_bits == 1:
             return Const(1), Const(0)
-        plane_bit, lines, end = Signal(range(a.code_bits)), Signal(16), Signal()
-        m.d.comb += [
-            end.eq(plane_bit == 0),
-            step.planes.eq(held.planes),
-            step.code_signed.eq(held.code_signed),
-            step.plane_bit.eq(plane_bit),
-        ]
-        with m.If(moving):
-            m.d.sync += [plane_bit.eq(plane_bit - 1), lines.eq(lines + held.code_line_1)]
-            with m.If(end):
-                m.d.sync += [plane_bit.eq(held.planes - 1), lines.eq(0)]
-        with m.If(self.issue.issued):
-            m.d.sync += [plane_bit.eq(head.planes - 1), lines.eq(0)]
-        return end, lines
+        m.d.comb += [step.planes.eq(held.planes), step.code_signed.eq(held.code_signed)]
+        return walk_planes(m, step.plane_bit, operands, held.code_line_1, issued=issued, moving=moving)
 
     def _walk_sums(self, m: Module, head: data.View, number: Signal, slice_done: Signal) -> Value:
         """Return the line of the sums buffer; the rows of a group stand in the same lines of their banks."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -37,30 +37,46 @@ def failures(points: Sequence[Point], results: Sequence[dict[str, Any]]) -> list
     return [f"{point}: {result}" for point, result in zip(points, results, strict=True) if not is_equal(result)]
 
 
-class ProgramCase(Protocol):
-    """A program with its memory."""
+@dataclass(frozen=True)
+class ProgramCase:
+    """A program with its memory, the cases that run before it in the same simulation, and where a reset comes.
 
-    @property
-    def number(self) -> int: ...
+    With a `reset_rate` it is begun before, and meets a reset behind this part of its cycles.
+    """
 
-    @property
-    def program(self) -> Program: ...
-
-    @property
-    def memory(self) -> MemoryProfile: ...
+    number: int
+    program: Program
+    memory: MemoryProfile
+    before: tuple[ProgramCase, ...] = field(default=(), kw_only=True)
+    reset_rate: float | None = field(default=None, kw_only=True)
 
 
 def compare_programs(cases: Sequence[ProgramCase], simulator: str, cache: Path, work: Path) -> list[dict[str, Any]]:
-    """Return the bench's result of each case, each in a simulation of its own: what buffers hold at first is 0."""
+    """Return the bench's result of each case: a simulation for each first one, with those that follow it.
+
+    What buffers hold is 0 where a simulation begins.
+    """
     built = build(generate(cases[0].program.accelerator), simulator, cache)
-    results = []
+    chains: list[list[ProgramCase]] = []
     for case in cases:
-        program, folder = case.program, work / f"case{case.number}"
-        execution = execute(program)
-        timing = simulate(program.accelerator, program.instructions, case.memory, execution.end)
-        write_program_case(folder, program, timing, execution, case.memory)
-        results += run(built, simulator, [folder], work / f"run{case.number}")
-    return results
+        if chains and case.before and chains[-1] == list(case.before):
+            chains[-1].append(case)
+        else:
+            chains.append([*case.before, case])
+    results = {}
+    for chain in chains:
+        folders = [_write_program(case, work / f"case{case.number}") for case in chain]
+        found = run(built, simulator, folders, work / f"run{chain[-1].number}")
+        results |= {case.number: result for case, result in zip(chain, found, strict=True)}
+    return [results[case.number] for case in cases]
+
+
+def _write_program(case: ProgramCase, folder: Path) -> Path:
+    program, execution = case.program, execute(case.program)
+    timing = simulate(program.accelerator, program.instructions, case.memory, execution.end)
+    reset_at = None if case.reset_rate is None else 1 + int(case.reset_rate * timing.cycles)
+    write_program_case(folder, program, timing, execution, case.memory, reset_at)
+    return folder
 
 
 def _write(point: Point, folder: Path) -> Path:

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from random import Random
 
 from hw.arch import Accelerator, AcceleratorError
-from hw.program import Program
 from mapping.errors import MappingError
 from mapping.whole.mapper import map_network
 from model.network import Network
 from model.operations import Embed
 from model.synthetic_network import random_network
-from sim.memory import MemoryProfile
 from sim.timing import simulate
+from tests.agreement.compare import ProgramCase
 from tests.agreement.points import random_memory
 
 NETWORKS_PER_GROUP = 4
@@ -26,15 +25,12 @@ _DRAWS = 12
 
 
 @dataclass(frozen=True)
-class NetworkCase:
+class NetworkCase(ProgramCase):
     """One sentence on a network, mapped to a program, with its memory."""
 
-    number: int
     network: Network
     ids: tuple[int, ...]
     types: tuple[int, ...]
-    program: Program
-    memory: MemoryProfile
     sketch: str
 
     def __str__(self) -> str:
@@ -142,4 +138,4 @@ def _mapped(random: Random, accelerator: Accelerator, network: Network, number: 
     if simulate(accelerator, program.instructions, memory).cycles > MAX_CYCLES:
         return None
     shapes = f"{len(network.members)} members, vote {network.vote}, {len(network.operations)} operations"
-    return NetworkCase(number, network, ids, types, program, memory, shapes)
+    return NetworkCase(number, program, memory, network, ids, types, shapes)

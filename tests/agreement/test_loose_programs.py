@@ -12,7 +12,8 @@ from hw.bench.build import default_cache, missing_tool
 from hw.bench.compare import is_equal
 from hw.isa import Buffer, Destination, Instruction, Opcode, Source, SumsDestination, Unit
 from sim.machine import Execution, execute
-from tests.agreement.loose_cases import LooseCase, compare_loose, loose_group
+from tests.agreement.compare import compare_programs
+from tests.agreement.loose_cases import LooseCase, loose_group
 
 SEED = 20261121
 NUMBERS = (6, 13, 29, 34, 36, 37)
@@ -29,7 +30,7 @@ def test_loose_programs_agree(number: int, tmp_path: Path) -> None:
         pytest.skip(missing)
     print(f"seed {SEED}, accelerator {number}")
     cases = loose_group(SEED, number)
-    for case, result in zip(cases, compare_loose(cases, "icarus", default_cache(), tmp_path), strict=True):
+    for case, result in zip(cases, compare_programs(cases, "icarus", default_cache(), tmp_path), strict=True):
         assert is_equal(result), (str(case), result)
 
 

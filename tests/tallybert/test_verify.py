@@ -15,30 +15,22 @@ from typing import Any
 import pytest
 
 from hw.arch import Accelerator
-from hw.bench.build import missing_tool
 from hw.bench.runner import RunError
 from hw.config import load_accelerator
 from sim.memory import MemoryProfile
 from tallybert import cli, flow
 from tallybert.report import show_verification
-from tests.tallybert.commandline import ROOT, run
+from tests.tallybert.commandline import ROOT, check_what_was_kept, look_at_the_table, run, verify_and_keep
 
 Refusal = Callable[..., str]
-RUN = ("--layer", "3x10x5", "--jitter", "--seed", "7", "--simulator", "icarus")
+LAYER = ("--layer", "3x10x5", "--jitter", "--seed", "7")
 FILES = ("case/expected.bin", "case/expected.json", "case/image.bin", "case/program.json", "rtl/tallybert_core.v")
 
 
 @pytest.fixture(scope="module")
 def kept(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """Return what `verify --keep` left on Icarus, and its report."""
-    missing = missing_tool("icarus")
-    if missing:
-        pytest.skip(missing)
-    folder = tmp_path_factory.mktemp("kept")
-    result = run("tallybert", "verify", str(tiny), *RUN, "--keep", str(folder), "--json")
-    assert result.returncode == 0, result.stderr
-    assert "running" in result.stderr
-    return folder, json.loads(result.stdout)
+    return verify_and_keep(tmp_path_factory.mktemp("kept"), str(tiny), *LAYER)
 
 
 def bench(folder: Path) -> tuple[int, dict[str, Any]]:
@@ -73,19 +65,13 @@ class TestVerify:
     def test_the_table(self, kept: tuple[Path, dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
         folder, report = kept
         show_verification(report)
-        out = capsys.readouterr().out
-        assert re.search(r"bits different +│ +0 │", out)
-        assert re.search(r"cycles different +│ +0 │", out)
-        assert re.search(r"verdict +│ +equal │", out)
-        assert f"again: python -m hw.bench {folder}/rtl/tallybert_core.v {folder}/case --simulator icarus\n" in out
+        look_at_the_table(capsys.readouterr().out, folder, "bits", "cycles", "checksums", "unit states")
 
     def test_what_was_kept_passes_every_check(
         self, kept: tuple[Path, dict[str, Any]], capsys: pytest.CaptureFixture[str]
     ) -> None:
         folder, report = kept
-        assert cli.main(["check", str(folder / "rtl")]) == 0
-        assert cli.main(["check", str(folder / "case")]) == 0
-        rtl, case = capsys.readouterr().out.splitlines()
+        rtl, case = check_what_was_kept(capsys, folder)
         assert rtl == f"{folder}/rtl: rtl (accelerator tiny, lanes 16, files 2): ok"
         assert case.endswith(f"cycles {report['cycles']}): ok")
         assert case.startswith(f"{folder}/case: case (accelerator tiny, instructions {report['instructions']}, ")
@@ -96,7 +82,7 @@ class TestVerify:
         assert (code, result["cycles"], result["first_difference"]) == (0, report["cycles"], [])
 
     def test_nothing_stays_unless_it_is_kept(self, tiny: Path, tmp_path: Path, kept: object) -> None:
-        result = run("tallybert", "verify", str(tiny), *RUN, "--json", TMPDIR=str(tmp_path))
+        result = run("tallybert", "verify", str(tiny), *LAYER, "--simulator", "icarus", "--json", TMPDIR=str(tmp_path))
         assert (result.returncode, json.loads(result.stdout)["kept"]) == (0, None)
         assert list(tmp_path.glob("tallybert-*")) == []
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from operator import attrgetter
 from random import Random
 from typing import Any
@@ -72,6 +72,11 @@ def fold(word: int) -> int:
     while word:
         result, word = result ^ word & 0xFFFFFFFF, word >> 32
     return result
+
+
+def packed(numbers: Iterable[int], bits: int) -> int:
+    """Return numbers as fields of a word, the first one lowest, in two's complement."""
+    return sum(number % (1 << bits) << bits * index for index, number in enumerate(numbers))
 
 
 def biased_words(width: int, random: Random, count: int) -> list[int]:

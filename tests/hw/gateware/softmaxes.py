@@ -120,7 +120,8 @@ class Step:
 class Twin:
     """The pipeline of docs/machine-network.md, section 3: asked once a cycle, then stepped.
 
-    `per_line` is how many entries, and how many levels, stand in a line of the table buffer.
+    `per_line` is how many entries, and how many levels, stand in a line of the table buffer. `words` are those of all
+    steps that have left, limits included; the unit has `shown` the first ones of them.
     """
 
     def __init__(self, a: Accelerator, tables: Tables) -> None:
@@ -133,6 +134,8 @@ class Twin:
         self.total = 0
         self.limits: dict[int, list[int]] = {}
         self.words: list[int] = []
+        self.shown: list[int] = []
+        self.retired = 0
         self.pulse = -1
         self.cycle = 0
 
@@ -204,6 +207,7 @@ class Twin:
             self.words.append(fold(step.bits))
             if step.at["end"]:
                 self.pulse = self.cycle + 1
+                self.retired += 1
             return
         self.total += sum(step.entries)
         if step.at["row_end"]:

@@ -6,10 +6,11 @@ from random import Random
 from typing import Any
 
 import pytest
+from amaranth.hdl import ResetInserter, Signal
 
 from hw.gateware.ballot import LATENCY, Ballot
 from hw.isa import Vote
-from tests.hw.gateware.clockwork import drive, fold, seeded, seen, simulate, simulate_with_resets
+from tests.hw.gateware.clockwork import check, drive, fold, seeded, seen, simulate, simulate_with_resets
 from tests.hw.gateware.members import Operands, Poll, any_logit, any_member
 
 SOFT = {"vote": Vote.SOFT, "multiplier": 1, "bound": 1 << 30, "shift": 0, "swing": 0}
@@ -57,12 +58,12 @@ def test_members_of_all_kinds(classes: int, most: int) -> None:
 
 
 def test_as_many_classes_as_there_can_be() -> None:
-    random, dut = seeded("most classes"), Ballot(64)
+    random, dut = seeded("most classes"), Ballot(1024)
 
     async def process(ctx: Any) -> None:
         poll = Poll()
-        for first in (1, 0, 0):
-            logits = [random.randint(-9, 9) for _ in range(64)]
+        for first in (1, 0):
+            logits = [random.randint(-9, 9) for _ in range(1024)]
             await vote(ctx, dut, logits, SOFT | {"first": first, "swing": 3}, random, poll)
 
     simulate(dut, process)
@@ -86,6 +87,18 @@ def test_decided_by_exactly_the_swing(leader: int) -> None:
 
     simulate(dut, process)
     assert {True, False} == set(decisions)
+
+
+@pytest.mark.parametrize("swing", [1 << 36, 1 << 37, (1 << 38) - 1])
+def test_a_swing_of_any_size_counts(swing: int) -> None:
+    random, dut = seeded("largest swing", swing), Ballot(2)
+
+    async def process(ctx: Any) -> None:
+        poll = Poll()
+        await vote(ctx, dut, [1000, -1000], SOFT | {"first": 1, "swing": swing}, random, poll)
+        assert not poll.decided
+
+    simulate(dut, process)
 
 
 def test_ties_of_logits_and_of_totals_go_to_the_lowest_class() -> None:
@@ -141,3 +154,21 @@ def test_the_first_member_of_a_run_begins_from_0() -> None:
         drive(ctx, dut, {"valid": 0})
 
     simulate_with_resets(dut, 25, part)
+
+
+@pytest.mark.parametrize("cycles", range(1, LATENCY + 9))
+def test_a_reset_drops_a_vote_in_any_cycle(cycles: int) -> None:
+    """A vote of three classes is dropped so many cycles behind its first logit; nothing of it is seen after."""
+    dut, reset = Ballot(3), Signal()
+
+    async def process(ctx: Any) -> None:
+        drive(ctx, dut, SOFT | {"first": 1, "classes": 3, "logit": 1000})
+        for cycle in range(40):
+            drive(ctx, dut, {"valid": int(cycle < min(cycles, 3))})
+            ctx.set(reset, cycle == cycles)
+            if cycle > cycles:
+                names = ("done", "words.valid", "outcome", "members", "total")
+                check(ctx, dut, dict.fromkeys(names, 0), cycle)
+            await ctx.tick()
+
+    simulate(ResetInserter(reset)(dut), process)

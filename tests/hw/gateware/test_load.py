@@ -136,7 +136,8 @@ def random_load(a: Accelerator, random: Random) -> Operands:
         load["stride"] = random.randint(least, 12)
         load["address"] = random.choice([0, random.getrandbits(32), (1 << 32) - 1]) >> 12 << 12
         load["address"] += random.randrange(4096) >> load["stride"] << load["stride"]
-        return load | {"gather": 1, "token": random.choice([0, 65535, random.randrange(65536)])}
+        last = 65536 * (a.token_line_bits // 16) - segments
+        return load | {"gather": 1, "token": min(random.choice([0, 65535, random.randrange(65536)]), last)}
     return load | {"gather": 0, "token": 0}
 
 
@@ -147,7 +148,7 @@ def line_of_ids(a: Accelerator, ids: list[int], line: int) -> int:
 
 async def compare(ctx: Any, dut: LoadUnit, a: Accelerator, random: Random, cycles: int, rates: dict[str, float]) -> int:
     """Run the unit beside a fresh twin; a memory answers what was selected, in order. Return how many have retired."""
-    ids = [random.choice([0, 65535, random.getrandbits(16)]) for _ in range(1024)]
+    ids = [random.choice([0, 65535, random.getrandbits(16)]) for _ in range(1000)]
     twin, owed, retired = LoadTwin(a, ids), 0, 0
     load = random_load(a, random)
     for cycle in range(cycles):

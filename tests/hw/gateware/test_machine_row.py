@@ -3,43 +3,20 @@
 from __future__ import annotations
 
 import zlib
-from functools import partial
 from typing import Any
 
 import pytest
 
 from hw.arch import Accelerator
-from hw.gateware.array import CORRECTION_MODULE, ELEMENT_MODULE
-from hw.gateware.bank import Bank, bank_sizes
-from hw.gateware.element import ProcessingElement, RowCorrection
-from hw.gateware.machine import Machine
-from hw.gateware.row import LANE_MODULE
-from hw.gateware.row_lane import RowLane
-from hw.gateware.vector import LANE_MODULE as VECTOR_LANE_MODULE
-from hw.gateware.vector_lane import VectorLane
 from hw.isa import Buffer, Instruction, Opcode, Source, SumsDestination, Unit, make
-from tests.hw.gateware.cells import put_cells_inside
-from tests.hw.gateware.clockwork import fold, simulate
+from tests.hw.gateware.clockwork import fold, packed, simulate
+from tests.hw.gateware.machines import COUNTERS, bits_to_activation, image_of, machine, read, run, write
 from tests.hw.gateware.softmaxes import codes_of, entry_of, limit_of
-from tests.hw.gateware.test_machine_vector import COUNTERS, PROGRAM, read, run, write
 
 A = Accelerator(rows=2, columns=2, word_bits=4, sum_bits=8, port_bits=64, row_lanes=2, code_bits=2).replace(
     activation_lines=16, weight_lines=4, threshold_lines=2, output_lines=2, score_lines=8, table_lines=8
 )
 LOADED, VECTORS, ROWS, DRAINED = (1 << unit for unit in (Unit.LOAD, Unit.VECTOR, Unit.ROW, Unit.DRAIN))
-
-
-def machine(a: Accelerator, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    """Return a machine that holds its cells and banks itself."""
-    cells = {ELEMENT_MODULE: partial(ProcessingElement, a), CORRECTION_MODULE: partial(RowCorrection, a)}
-    cells |= {LANE_MODULE: partial(RowLane, a), VECTOR_LANE_MODULE: partial(VectorLane, a.sum_bits)}
-    cells |= {f"tallybert_{buffer}_bank": partial(Bank, **size._asdict()) for buffer, size in bank_sizes(a).items()}
-    put_cells_inside(monkeypatch, cells)
-    return Machine(a)
-
-
-def image_of(data: bytes, program: list[Instruction]) -> bytes:
-    return data.ljust(PROGRAM, b"\0") + b"".join(i.encode() for i in program)
 
 
 def load(buffer: Buffer, address: int, rows: int, line: int, **masks: int) -> Instruction:
@@ -54,10 +31,6 @@ TABLE = [65535, 30000, 9000, 2500, 700]
 LEVELS = [1 << 14, 1 << 18, 1 << 19]
 SOFTMAX = {"score_line": 0, "keys": 4, "rows": 2, "slot": 1, "planes": 2, "code_line": 3, "code_plane_stride": 5}
 SOFTMAX |= {"table_line": 2, "last_entry": 4, "multiplier": 1, "shift": 1, "level_line": 5}
-
-
-def packed(numbers: list[int], bits: int) -> int:
-    return sum(number << bits * index for index, number in enumerate(numbers))
 
 
 def checksum(words: list[int]) -> int:
@@ -144,6 +117,20 @@ def test_codes_are_written_when_the_vector_unit_does_not_write(monkeypatch: pyte
         records = await run(ctx, dut, image_of(b"", program), len(program))
         (first,), (second,) = records[Unit.VECTOR], records[Unit.ROW]
         assert first[1] - first[0] == 1 + 6 + 180
+        assert second[1] == first[1] + 8
+
+    simulate(dut, process)
+
+
+def test_codes_are_written_when_drain_does_not_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many groups of bits, one per cycle, before the same eight steps."""
+    dut = machine(A, monkeypatch)
+    program = [*bits_to_activation(90), make(Opcode.SOFTMAX, **SOFTMAX), make(Opcode.HALT)]
+
+    async def process(ctx: Any) -> None:
+        records = await run(ctx, dut, image_of(b"", program), len(program))
+        (first,), (second,) = records[Unit.DRAIN], records[Unit.ROW]
+        assert first[1] - second[0] > 90, "the codes would have been ready before"
         assert second[1] == first[1] + 8
 
     simulate(dut, process)

@@ -9,9 +9,10 @@ import pytest
 
 from hw.isa import Buffer, Instruction, Opcode, Source, Unit, Vote, make
 from tests.hw.gateware.clockwork import fold, simulate
+from tests.hw.gateware.machines import PROGRAM, machine, read, run
 from tests.hw.gateware.members import Poll, logit_of
 from tests.hw.gateware.rows import round_shift, saturated
-from tests.hw.gateware.test_machine_vector import PROGRAM, A, machine, read, run
+from tests.hw.gateware.test_machine_vector import A
 
 #: One slice of four channels; a word is a line with its scale and a line with its bits.
 TEXT = A.replace(vector_lanes=4, token_lines=2, word_lines=4, embedding_lines=4, scale_lines=4, classes=3)

@@ -3,88 +3,18 @@
 from __future__ import annotations
 
 import zlib
-from functools import partial
 from typing import Any
 
 import pytest
 
 from hw.arch import Accelerator
-from hw.gateware.array import CORRECTION_MODULE, ELEMENT_MODULE
-from hw.gateware.bank import Bank, bank_sizes
-from hw.gateware.element import ProcessingElement, RowCorrection
-from hw.gateware.machine import Machine
-from hw.gateware.vector import LANE_MODULE
-from hw.gateware.vector_lane import vector_lane_of
 from hw.isa import Opcode, Source, Unit, make
-from tests.hw.gateware.cells import put_cells_inside
-from tests.hw.gateware.clockwork import drive, fold, seen, simulate
+from tests.hw.gateware.clockwork import fold, simulate
+from tests.hw.gateware.machines import COUNTERS, bits_to_activation, image_of, machine, read, run, write
 
 A = Accelerator(rows=2, columns=2, word_bits=4, sum_bits=8, port_bits=64, vector_lanes=2).replace(
     activation_lines=4, weight_lines=2, threshold_lines=2, output_lines=2, sum_lines=4, fixed_lines=8
 )
-PROGRAM, COUNTERS = 0x100, 0x40
-Record = tuple[int, int, int]
-
-
-def machine(a: Accelerator, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    """Return a machine that holds its cells and banks itself."""
-    cells = {ELEMENT_MODULE: partial(ProcessingElement, a), CORRECTION_MODULE: partial(RowCorrection, a)}
-    cells |= {LANE_MODULE: partial(vector_lane_of, a)}
-    cells |= {f"tallybert_{buffer}_bank": partial(Bank, **size._asdict()) for buffer, size in bank_sizes(a).items()}
-    put_cells_inside(monkeypatch, cells)
-    return Machine(a)
-
-
-async def write(ctx: Any, dut: Machine, offset: int, value: int) -> None:
-    drive(ctx, dut, {"s_axil_awvalid": 1, "s_axil_wvalid": 1, "s_axil_awaddr": offset, "s_axil_wdata": value})
-    await ctx.tick()
-    drive(ctx, dut, {"s_axil_awvalid": 0, "s_axil_wvalid": 0, "s_axil_bready": 1})
-
-
-async def read(ctx: Any, dut: Machine, offset: int) -> int:
-    drive(ctx, dut, {"s_axil_arvalid": 1, "s_axil_araddr": offset, "s_axil_rready": 1})
-    await ctx.tick()
-    drive(ctx, dut, {"s_axil_arvalid": 0})
-    value = seen(ctx, dut, "s_axil_rdata")
-    await ctx.tick()
-    return value
-
-
-async def run(
-    ctx: Any, dut: Machine, image: bytes, length: int, pace: int = 1, open_bursts: list[int] | None = None
-) -> dict[Unit, list[Record]]:
-    """Run a program on a memory that sends a beat in each cycle, or in one of `pace` cycles.
-
-    Return what the trace port shows of each unit; `open_bursts` gets the number of beats that were owed in each cycle.
-    """
-    await write(ctx, dut, 0x0C, PROGRAM)
-    await ctx.tick()
-    await write(ctx, dut, 0x10, length)
-    await ctx.tick()
-    await write(ctx, dut, 0x04, 1)
-    beats: list[tuple[int, int]] = []
-    records: dict[Unit, list[Record]] = {unit: [] for unit in Unit}
-    for cycle in range(500 * pace):
-        sends = bool(beats) and cycle % pace == 0
-        drive(ctx, dut, {"m_axi_arready": 1, "m_axi_rvalid": sends})
-        if open_bursts is not None:
-            open_bursts.append(len(beats))
-        if sends:
-            address, last = beats.pop(0)
-            drive(
-                ctx, dut, {"m_axi_rdata": int.from_bytes(image[address : address + 8], "little"), "m_axi_rlast": last}
-            )
-        if seen(ctx, dut, "m_axi_arvalid"):
-            address, count = seen(ctx, dut, "m_axi_araddr"), seen(ctx, dut, "m_axi_arlen") + 1
-            beats += [(address + 8 * index, int(index == count - 1)) for index in range(count)]
-        for unit in Unit:
-            if seen(ctx, dut, "trace_valid") >> unit & 1:
-                row = [seen(ctx, dut, f"trace_{n}") >> 32 * unit & 0xFFFFFFFF for n in ("issue", "retire", "checksum")]
-                records[unit].append((row[0], row[1], row[2]))
-        if seen(ctx, dut, "interrupt"):
-            return records
-        await ctx.tick()
-    raise AssertionError("the run must end")
 
 
 def test_a_program_from_sums_to_codes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +34,7 @@ def test_a_program_from_sums_to_codes(monkeypatch: pytest.MonkeyPatch) -> None:
     ]  # fmt: skip
     scales = b"".join((addend % (1 << 32) << 16).to_bytes(8, "little") for addend in (4000, -6))
     levels = b"".join((t % (1 << 17) | (t + 1) % (1 << 17) << 18 | 1 << 35).to_bytes(8, "little") for t in (2000, -3))
-    image = (scales + levels).ljust(PROGRAM, b"\0") + b"".join(i.encode() for i in program)
+    image = image_of(scales + levels, program)
     dut = machine(A, monkeypatch)
 
     async def process(ctx: Any) -> None:
@@ -134,6 +64,21 @@ def test_a_program_from_sums_to_codes(monkeypatch: pytest.MonkeyPatch) -> None:
     simulate(dut, process)
 
 
+def test_codes_are_written_when_drain_does_not_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixty groups of bits, one per cycle: four steps, two sets each, are written behind the last of them."""
+    dut = machine(A, monkeypatch)
+    vector = {"source": Source.SUMS, "source_line": 0, "channels": 4, "rows": 2, "sets": 2}
+    program = [*bits_to_activation(30), make(Opcode.VECTOR, **vector), make(Opcode.HALT)]
+
+    async def process(ctx: Any) -> None:
+        records = await run(ctx, dut, image_of(b"", program), len(program))
+        (first,), (second,) = records[Unit.DRAIN], records[Unit.VECTOR]
+        assert first[1] - second[0] > 30, "the codes would have been ready before"
+        assert second[1] == first[1] + 8
+
+    simulate(dut, process)
+
+
 def test_steps_are_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     """A VECTOR of 60 steps outlasts a watchdog of 30 cycles; the same steps held back by a token do not."""
     operands = {"source": Source.SUMS, "source_line": 0, "channels": 60, "rows": 2}
@@ -144,7 +89,7 @@ def test_steps_are_progress(monkeypatch: pytest.MonkeyPatch) -> None:
         await ctx.tick()
         for wait, error in ((0, 0), (1 << Unit.DRAIN, 5)):
             program = [make(Opcode.VECTOR, **operands, wait=wait), make(Opcode.HALT)]
-            await run(ctx, dut, bytes(PROGRAM) + b"".join(i.encode() for i in program), len(program))
+            await run(ctx, dut, image_of(b"", program), len(program))
             assert await read(ctx, dut, 0x08) >> 8 == error
 
     simulate(dut, process)
@@ -158,7 +103,7 @@ def test_without_lanes_the_unit_is_absent(monkeypatch: pytest.MonkeyPatch) -> No
 
     async def process(ctx: Any) -> None:
         for program, error in (([make(Opcode.HALT)], 0), ([vector, make(Opcode.HALT)], 1)):
-            image = bytes(PROGRAM) + b"".join(i.encode() for i in program)
+            image = image_of(b"", program)
             records = await run(ctx, dut, image, len(program))
             assert not records[Unit.VECTOR]
             assert await read(ctx, dut, 0x08) >> 8 == error

@@ -12,7 +12,8 @@ from hw.gateware.row import LANE_MODULE, RowUnit
 from hw.gateware.row_lane import RowLane
 from hw.isa import Opcode
 from tests.hw.gateware.cells import put_cells_inside
-from tests.hw.gateware.clockwork import check, drive, instruction, seeded, seen, simulate, simulate_with_resets
+from tests.hw.gateware.clockwork import check, drive, instruction, packed, seeded, seen, simulate, simulate_with_resets
+from tests.hw.gateware.lockstep import compare, timeline
 from tests.hw.gateware.softmaxes import DEFAULTS, Operands, Tables, Twin, codes_of, maximum_line
 
 ACCELERATORS = {
@@ -45,10 +46,6 @@ def random_tables(a: Accelerator, random: Random) -> Tables:
     return Tables(scores, maxima, entries, sorted(levels))
 
 
-def packed(numbers: list[int], bits: int) -> int:
-    return sum(number % (1 << bits) << bits * index for index, number in enumerate(numbers))
-
-
 def answer_of(a: Accelerator, twin: Twin, port: str, line: int) -> int:
     """Return what a port shows of a line; what is not there is read as another line."""
     tables, (entries, levels) = twin.tables, twin.per_line
@@ -66,12 +63,13 @@ def answer_of(a: Accelerator, twin: Twin, port: str, line: int) -> int:
     return packed([packed(tables.entries[first : first + entries], 16) for first in firsts], a.table_line_bits)
 
 
-def random_softmax(a: Accelerator, random: Random, twin: Twin) -> Operands:
-    """Return a legal SOFTMAX on few lines."""
+def random_softmax(twin: Twin, random: Random) -> tuple[Operands, int]:
+    """Return a legal SOFTMAX on few lines, which waits for none before it."""
+    a = twin.a
     planes = random.choice([planes for planes in (1, 2, 4) if planes <= a.code_bits])
     table_line = random.randrange(ENTRIES // twin.per_line[0])
     entries = ENTRIES - table_line * twin.per_line[0]
-    return DEFAULTS | {
+    softmax = {
         "score_line": random.randrange(8),
         "keys": random.choice([1, a.row_lanes, random.randint(1, 3 * a.row_lanes + 1)]),
         "rows": random.randint(1, a.rows),
@@ -84,10 +82,11 @@ def random_softmax(a: Accelerator, random: Random, twin: Twin) -> Operands:
         "level_line": random.randrange((ENTRIES - 15) // twin.per_line[1]),
         **{name: random.randrange(65536) for name in ("code_line", "code_group", "code_plane_stride")},
     }
+    return DEFAULTS | softmax, 0
 
 
-async def cycle_of(ctx: Any, dut: RowUnit, twin: Twin, taken: int, issued: Operands | None) -> list[int]:
-    """Run a cycle of the unit beside its twin, and answer what it reads. Return the words that it shows."""
+async def cycle_of(ctx: Any, dut: RowUnit, twin: Twin, taken: int, issued: Operands | None) -> None:
+    """Run a cycle of the unit beside its twin, and answer what it reads; its words come in their order."""
     a = twin.a
     drive(ctx, dut, {"taken": taken, "issue.issued": issued is not None})
     if issued:
@@ -97,23 +96,10 @@ async def cycle_of(ctx: Any, dut: RowUnit, twin: Twin, taken: int, issued: Opera
     ports = [port for port in ("scores", "maxima", "table", "level") if seen(ctx, dut, f"{port}.enable")]
     lines = {port: seen(ctx, dut, f"{port}.lines" if port == "table" else f"{port}.line") for port in ports}
     twin.step(taken, issued)
+    twin.shown += words
+    assert twin.shown == twin.words[: len(twin.shown)]
     await ctx.tick()
     drive(ctx, dut, {f"{port}.data": answer_of(a, twin, port, line) for port, line in lines.items()})
-    return words
-
-
-async def compare(ctx: Any, dut: RowUnit, twin: Twin, random: Random, cycles: int, taken_rate: float) -> int:
-    """Run the unit beside its twin on legal instructions. Return how many have retired."""
-    words, retired = [], 0
-    for _ in range(cycles):
-        taken = int(random.random() < taken_rate)
-        issues = twin.accepts(taken) and random.random() < 0.8
-        issued = random_softmax(twin.a, random, twin) if issues else None
-        words += await cycle_of(ctx, dut, twin, taken, issued)
-        retired += twin.pulse == twin.cycle
-        assert words == twin.words[: len(words)]
-    drive(ctx, dut, {"issue.issued": 0})
-    return retired
 
 
 @pytest.mark.parametrize("taken_rate", [0.0, 0.5])
@@ -125,7 +111,8 @@ def test_unit_equals_its_twin(name: str, run: int, taken_rate: float, monkeypatc
 
     async def process(ctx: Any) -> None:
         twin = Twin(a, random_tables(a, random))
-        assert await compare(ctx, dut, twin, random, 600, taken_rate) > 3
+        await compare(ctx, dut, twin, cycle_of, random_softmax, random, cycles=600, taken_rate=taken_rate)
+        assert twin.retired > 3
         assert len(twin.words) > 40
 
     simulate(dut, process)
@@ -136,7 +123,8 @@ def test_a_reset_in_flight_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch
     dut = unit(a, monkeypatch)
 
     async def part(ctx: Any) -> None:
-        await compare(ctx, dut, Twin(a, random_tables(a, random)), random, random.randrange(5, 90), 0.3)
+        twin, cycles = Twin(a, random_tables(a, random)), random.randrange(5, 90)
+        await compare(ctx, dut, twin, cycle_of, random_softmax, random, cycles=cycles, taken_rate=0.3)
 
     simulate_with_resets(dut, 20, part)
 
@@ -144,73 +132,54 @@ def test_a_reset_in_flight_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch
 SMALL = Accelerator(rows=2, columns=2, row_lanes=2, word_bits=8, sum_bits=9, drain_rows=2, code_bits=4)
 
 
-def timeline(monkeypatch: pytest.MonkeyPatch, program: list[tuple[int, Operands]], taken: set[int]) -> list[set[str]]:
-    """Issue instructions in the given cycles, or as soon after as they are accepted. Return what happens when."""
-    dut, random = unit(SMALL, monkeypatch), seeded("timeline")
-    events: list[set[str]] = []
-
-    async def process(ctx: Any) -> None:
-        twin, waiting = Twin(SMALL, random_tables(SMALL, random)), list(program)
-        for cycle in range(90):
-            now = int(cycle in taken)
-            issues = waiting and waiting[0][0] <= cycle and twin.accepts(now)
-            issued = DEFAULTS | waiting.pop(0)[1] if issues else None
-            drive(ctx, dut, {"taken": now})
-            names = {"entering": "enters", "stopped": "stands", "retire": "pulse", "activation.banks": "codes"}
-            events.append({name for port, name in names.items() if seen(ctx, dut, port)})
-            events[-1] |= {"issued"} if issues else set()
-            events[-1] |= {"word"} if await cycle_of(ctx, dut, twin, now, issued) else set()
-        assert not waiting
-
-    simulate(dut, process)
-    return events
-
-
-def cycles_of(events: list[set[str]], name: str) -> list[int]:
-    return [cycle for cycle, names in enumerate(events) if name in names]
+def events_of(
+    monkeypatch: pytest.MonkeyPatch, program: list[tuple[int, Operands]], taken: set[int]
+) -> dict[str, list[int]]:
+    twin = Twin(SMALL, random_tables(SMALL, seeded("timeline")))
+    return timeline(unit(SMALL, monkeypatch), twin, cycle_of, [(at, DEFAULTS | own) for at, own in program], taken)
 
 
 def test_cycles_of_one_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """Issued in 3, entered in 4, leaves stage 6 in 10; the second pass enters in 10 + 8 + 1; written in 25."""
-    events = timeline(monkeypatch, [(3, {})], set())
-    assert (cycles_of(events, "issued"), cycles_of(events, "enters")) == ([3], [4, 19])
-    assert cycles_of(events, "stands") == list(range(5, 19)), "it waits for the second pass"
-    assert (cycles_of(events, "codes"), cycles_of(events, "pulse")) == ([25], [26])
-    assert cycles_of(events, "word") == [17, 25]
+    events = events_of(monkeypatch, [(3, {})], set())
+    assert (events["issued"], events["enters"]) == ([3], [4, 19])
+    assert events["stands"] == list(range(5, 19)), "it waits for the second pass"
+    assert (events["codes"], events["pulse"]) == ([25], [26])
+    assert events["word"] == [17, 25]
 
 
 def test_cycles_of_rows_slices_and_planes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Five keys in three slices, two rows, two planes: 2 * 3 and 2 * 3 * 2 steps, and the next as the last enters."""
-    events = timeline(monkeypatch, [(0, {"keys": 5, "rows": 2, "planes": 2}), (1, {})], set())
-    assert cycles_of(events, "issued") == [0, 34]
-    assert cycles_of(events, "enters") == [*range(1, 7), *range(12 + 8 + 3, 35), 35, 41 + 9]
-    assert cycles_of(events, "codes") == [*range(29, 41), 56]
-    assert cycles_of(events, "pulse") == [41, 57]
-    assert cycles_of(events, "word") == [16, 17, 18, 19, 20, 21, *range(29, 41), 48, 56]
+    events = events_of(monkeypatch, [(0, {"keys": 5, "rows": 2, "planes": 2}), (1, {})], set())
+    assert events["issued"] == [0, 34]
+    assert events["enters"] == [*range(1, 7), *range(12 + 8 + 3, 35), 35, 41 + 9]
+    assert events["codes"] == [*range(29, 41), 56]
+    assert events["pulse"] == [41, 57]
+    assert events["word"] == [16, 17, 18, 19, 20, 21, *range(29, 41), 48, 56]
 
 
 def test_more_levels_than_slices_make_more_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """One key, four planes: 15 steps in the first pass, four in the second one."""
-    events = timeline(monkeypatch, [(0, {"planes": 4})], set())
-    assert cycles_of(events, "enters") == [*range(1, 16), *range(21 + 8 + 15, 48)]
-    assert cycles_of(events, "word") == [*range(28, 43), *range(50, 54)]
+    events = events_of(monkeypatch, [(0, {"planes": 4})], set())
+    assert events["enters"] == [*range(1, 16), *range(21 + 8 + 15, 48)]
+    assert events["word"] == [*range(28, 43), *range(50, 54)]
 
 
 def test_only_the_second_pass_stands_still_while_others_write(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two steps in the first pass leave in 7 and 8; those of the second one enter from 17 on."""
-    events = timeline(monkeypatch, [(0, {"keys": 4})], {*range(17), 24, 25})
-    assert cycles_of(events, "enters") == [1, 2, 17, 18]
-    assert cycles_of(events, "stands") == [*range(3, 17), 24, 25]
-    assert (cycles_of(events, "codes"), cycles_of(events, "pulse")) == ([23, 26], [27])
+    events = events_of(monkeypatch, [(0, {"keys": 4})], {*range(17), 24, 25})
+    assert events["enters"] == [1, 2, 17, 18]
+    assert events["stands"] == [*range(3, 17), 24, 25]
+    assert (events["codes"], events["pulse"]) == ([23, 26], [27])
 
 
 def test_a_first_pass_behind_codes_that_wait_waits_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last step of the first instruction is written in 30 instead of 22."""
-    events = timeline(monkeypatch, [(0, {}), (0, {"rows": 2})], set(range(19, 30)))
-    assert cycles_of(events, "issued") == [0, 16]
-    assert (cycles_of(events, "codes")[0], cycles_of(events, "pulse")[0]) == (30, 31)
-    assert cycles_of(events, "enters")[:4] == [1, 16, 17, 18]
-    assert cycles_of(events, "enters")[4:] == [32 + 9, 32 + 10]
+    events = events_of(monkeypatch, [(0, {}), (0, {"rows": 2})], set(range(19, 30)))
+    assert events["issued"] == [0, 16]
+    assert (events["codes"][0], events["pulse"][0]) == (30, 31)
+    assert events["enters"][:4] == [1, 16, 17, 18]
+    assert events["enters"][4:] == [32 + 9, 32 + 10]
 
 
 @pytest.mark.parametrize("planes", [1, 2, 4])

@@ -100,6 +100,7 @@ def test_lane_equals_its_twin(name: str, advance_rate: float) -> None:
         (7, 0, 0, 999, 0),
         (7, 0, 31, 999, 0),
         (255, 65535, 0, 65535, 65535),
+        (255, 32897, 0, 65535, 65535),
         (255, 65535, 31, 65535, 0),
         (255, 65535, 24, 65535, 1),
         (5, 3, 0, 15, 15),
@@ -108,7 +109,10 @@ def test_lane_equals_its_twin(name: str, advance_rate: float) -> None:
     ],
 )
 def test_index_by_hand(distance: int, multiplier: int, shift: int, last_entry: int, index: int) -> None:
-    """With two entries in a line the index shows in the line and in the piece. Stage 6 comes five cycles later."""
+    """With two entries in a line the index shows in the line and in the piece. Stage 6 comes five cycles later.
+
+    255 * 32897 is 2^23 + 127: the highest bit alone says that it is beyond the last entry.
+    """
     dut = RowLane(Accelerator(row_lanes=1, sum_bits=8, word_bits=8))
 
     async def process(ctx: Any) -> None:

@@ -133,6 +133,8 @@ def test_a_reset_in_flight_leaves_nothing_behind() -> None:
         (1 << 21, 1024 * 65535, 65536),
         (16, 65536, 1),
         (16, 65537, 2),
+        (8, 65536, 1),
+        (16, 1024 * 65535, 1024),
     ],
 )
 def test_limits_by_hand(level: int, total: int, limit: int) -> None:

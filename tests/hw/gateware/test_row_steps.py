@@ -147,3 +147,15 @@ def test_planes_and_steps_without_keys_by_hand() -> None:
         await walk(ctx, dut, [first, second], 3, rows=2, keys=6, planes=2)
 
     simulate(dut, process)
+
+
+def test_as_many_keys_as_there_can_be() -> None:
+    """1,024 keys and one lane: a step for each of them, in both passes."""
+    a = ACCELERATORS["one lane"]
+    steps = [{f"step.{n}": value for n, value in step.items()} for step in steps_of(a, SOFTMAX | {"keys": 1024})]
+    dut = RowCounter(a)
+
+    async def process(ctx: Any) -> None:
+        await walk(ctx, dut, [steps[:1024], steps[1024:]], 1, keys=1024)
+
+    simulate(dut, process)

@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from amaranth.hdl import ResetInserter, Signal
 
 from hw.arch import Accelerator
 from hw.gateware.bank import Bank, bank_sizes
@@ -121,6 +122,23 @@ def test_a_maximum_is_readable_three_cycles_behind_its_scores() -> None:
             await ctx.tick()
 
     simulate(dut, process)
+
+
+@pytest.mark.parametrize("later", range(MAXIMA_LATENCY))
+def test_a_reset_leaves_the_maxima_that_are_there(later: int) -> None:
+    """A first group in 0; another one in 5 meets a reset in that cycle or behind it, before it is written."""
+    dut = RowMaxima(Accelerator(rows=1, columns=1, word_bits=1, sum_bits=9, port_bits=8, row_lanes=1))
+    reset = Signal()
+
+    async def process(ctx: Any) -> None:
+        drive(ctx, dut, {"read.enable": 1, "write.columns": 1, "write.first": 1})
+        for cycle in range(12):
+            drive(ctx, dut, {"write.groups.banks": cycle in (0, 5), "write.groups.data": 7 if cycle == 0 else 8})
+            ctx.set(reset, cycle == 5 + later)
+            assert cycle < 4 or int(ctx.get(dut.read.data[0])) == 7, cycle
+            await ctx.tick()
+
+    simulate(ResetInserter(reset)(dut), process)
 
 
 @pytest.mark.parametrize("name", ACCELERATORS)

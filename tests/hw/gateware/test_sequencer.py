@@ -323,27 +323,30 @@ def test_a_watchdog_of_0_waits_for_ever() -> None:
     simulate(dut, process)
 
 
-def test_halt_waits_for_what_is_in_flight_and_total_is_its_cycle_plus_one() -> None:
+@pytest.mark.parametrize("count", [1, 128])
+def test_halt_waits_for_what_is_in_flight_and_total_is_its_cycle_plus_one(count: int) -> None:
+    """Queues of 16 instructions, and transfers behind them, hold more than a hundred."""
     dut = Sequencer(Accelerator())
 
     async def process(ctx: Any) -> None:
         await start(ctx, dut)
         await offer(ctx, dut, number(Opcode.STORE, **STORE))
-        await ctx.tick()
+        await ctx.tick().repeat(count)
         await offer(ctx, dut, number(Opcode.HALT))
         for _ in range(6):
             assert (ctx.get(dut.take), ctx.get(dut.waiting)) == (0, 1)
             await ctx.tick()
         ctx.set(dut.retire, 0b1000)
-        assert not ctx.get(dut.take)
-        await ctx.tick()
+        for _ in range(count):
+            assert not ctx.get(dut.take)
+            await ctx.tick()
         ctx.set(dut.retire, 0)
-        assert (ctx.get(dut.retire_here), ctx.get(dut.issue_cycle)) == (1, 2)
+        assert (ctx.get(dut.retire_here), ctx.get(dut.issue_cycle)) == (1, 1 + count)
         halt_cycle = ctx.get(dut.cycle)
         await ctx.tick().repeat(2)
         assert (ctx.get(dut.running), ctx.get(dut.done)) == (0, 1)
         await ctx.tick().repeat(3)
-        assert (ctx.get(dut.cycle), ctx.get(dut.retired)) == (halt_cycle + 1, 2)
+        assert (ctx.get(dut.cycle), ctx.get(dut.retired)) == (halt_cycle + 1, 1 + count)
 
     simulate(dut, process)
 

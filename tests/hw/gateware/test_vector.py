@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from random import Random
 from typing import Any
 
 import pytest
 
 from hw.arch import Accelerator
-from hw.gateware.vector import VectorUnit
 from hw.isa import Source
-from tests.hw.gateware.clockwork import drive, seeded, seen, simulate, simulate_with_resets
+from tests.hw.gateware.clockwork import packed, seeded, seen, simulate, simulate_with_resets
+from tests.hw.gateware.lockstep import compare, timeline
 from tests.hw.gateware.rows import normalised
-from tests.hw.gateware.vector_unit import cycle_of, packed, random_tables, random_vector, unit
+from tests.hw.gateware.vector_unit import cycle_of, random_tables, random_vector, unit
 from tests.hw.gateware.vectors import DEFAULTS, Operands, Twin
 
 ACCELERATORS = {
@@ -26,16 +25,6 @@ ACCELERATORS = {
 }
 
 
-async def compare(ctx: Any, dut: VectorUnit, twin: Twin, random: Random, cycles: int, taken_rate: float) -> None:
-    """Run the unit beside its twin on legal instructions."""
-    for _ in range(cycles):
-        taken = int(random.random() < taken_rate)
-        vector, own = random_vector(twin.a, random, twin)
-        issues = twin.accepts(taken) and not (own and twin.outstanding) and random.random() < 0.8
-        await cycle_of(ctx, dut, twin, taken, vector if issues else None)
-    drive(ctx, dut, {"issue.issued": 0})
-
-
 @pytest.mark.parametrize("taken_rate", [0.0, 0.5])
 @pytest.mark.parametrize("name", ACCELERATORS)
 def test_unit_equals_its_twin(name: str, taken_rate: float, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,7 +33,7 @@ def test_unit_equals_its_twin(name: str, taken_rate: float, monkeypatch: pytest.
 
     async def process(ctx: Any) -> None:
         twin = Twin(a, random_tables(a, random))
-        await compare(ctx, dut, twin, random, 1500, taken_rate)
+        await compare(ctx, dut, twin, cycle_of, random_vector, random, cycles=1500, taken_rate=taken_rate)
         assert len(twin.pulses) > 20
         assert twin.norms
 
@@ -56,7 +45,8 @@ def test_a_reset_in_flight_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch
     dut = unit(a, monkeypatch)
 
     async def part(ctx: Any) -> None:
-        await compare(ctx, dut, Twin(a, random_tables(a, random)), random, random.randrange(5, 60), 0.3)
+        twin, cycles = Twin(a, random_tables(a, random)), random.randrange(5, 60)
+        await compare(ctx, dut, twin, cycle_of, random_vector, random, cycles=cycles, taken_rate=0.3)
 
     simulate_with_resets(dut, 15, part)
 
@@ -65,31 +55,11 @@ VECTOR = DEFAULTS | {"source": Source.SUMS, "source_line": 0, "rows": 1}
 SMALL = Accelerator(rows=2, columns=2, vector_lanes=2, word_bits=8, sum_bits=9, drain_rows=2)
 
 
-def timeline(monkeypatch: pytest.MonkeyPatch, program: list[tuple[int, Operands]], taken: set[int]) -> list[set[str]]:
-    """Issue instructions in the given cycles, or as soon after as they are accepted. Return what happens when."""
-    dut, random = unit(SMALL, monkeypatch), seeded("timeline")
-    events: list[set[str]] = []
-
-    async def process(ctx: Any) -> None:
-        twin, waiting = Twin(SMALL, random_tables(SMALL, random)), list(program)
-        for cycle in range(40):
-            now = int(cycle in taken)
-            issues = waiting and waiting[0][0] <= cycle and twin.accepts(now)
-            issued = VECTOR | waiting.pop(0)[1] if issues else None
-            drive(ctx, dut, {"taken": now})
-            names = {"entering": "enters", "stopped": "stands", "retire": "pulse", "fixed.enable": "fixed"}
-            names |= {"activation.banks": "codes"}
-            events.append({name for port, name in names.items() if seen(ctx, dut, port)})
-            events[-1] |= {"issued"} if issues else set()
-            await cycle_of(ctx, dut, twin, now, issued)
-        assert not waiting
-
-    simulate(dut, process)
-    return events
-
-
-def cycles_of(events: list[set[str]], name: str) -> list[int]:
-    return [cycle for cycle, names in enumerate(events) if name in names]
+def events_of(
+    monkeypatch: pytest.MonkeyPatch, program: list[tuple[int, Operands]], taken: set[int]
+) -> dict[str, list[int]]:
+    twin = Twin(SMALL, random_tables(SMALL, seeded("timeline")))
+    return timeline(unit(SMALL, monkeypatch), twin, cycle_of, [(at, VECTOR | own) for at, own in program], taken)
 
 
 KEPT = {"channels": 2, "scale": 1, "keep": 1}
@@ -97,32 +67,33 @@ KEPT = {"channels": 2, "scale": 1, "keep": 1}
 
 def test_cycles_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """Issued in 3, entered in 4, in stage 6 in 10; the pulse one cycle later."""
-    events = timeline(monkeypatch, [(3, KEPT)], set())
-    assert events[3:12] == [{"issued"}, {"enters"}, *[set()] * 5, {"fixed"}, {"pulse"}]
+    events = events_of(monkeypatch, [(3, KEPT)], set())
+    happens = {"issued": [3], "enters": [4], "fixed": [10], "word": [10], "pulse": [11]}
+    assert events == happens | {"stands": [], "codes": []}
 
 
 def test_steps_follow_each_other_and_so_do_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two rows of three slices, then one step, accepted as the last of six enters."""
-    events = timeline(monkeypatch, [(0, KEPT | {"channels": 5, "rows": 2}), (1, KEPT)], set())
-    assert cycles_of(events, "issued") == [0, 6]
-    assert cycles_of(events, "enters") == [1, 2, 3, 4, 5, 6, 7]
-    assert cycles_of(events, "fixed") == [7, 8, 9, 10, 11, 12, 13]
-    assert cycles_of(events, "pulse") == [13, 14]
+    events = events_of(monkeypatch, [(0, KEPT | {"channels": 5, "rows": 2}), (1, KEPT)], set())
+    assert events["issued"] == [0, 6]
+    assert events["enters"] == [1, 2, 3, 4, 5, 6, 7]
+    assert events["fixed"] == [7, 8, 9, 10, 11, 12, 13]
+    assert events["pulse"] == [13, 14]
 
 
 @pytest.mark.parametrize("sets", [1, 2, 3])
 def test_each_set_takes_a_cycle(sets: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three steps: the first is in stage 6 in cycle 7."""
-    events = timeline(monkeypatch, [(0, {"channels": 6, "sets": sets})], set())
-    assert cycles_of(events, "codes") == list(range(7, 7 + 3 * sets))
+    events = events_of(monkeypatch, [(0, {"channels": 6, "sets": sets})], set())
+    assert events["codes"] == list(range(7, 7 + 3 * sets))
     last = 6 + 3 * sets
-    assert cycles_of(events, "stands") == [c for c in range(7, last + 1) if (c - 6) % sets]
-    assert cycles_of(events, "pulse") == [last + 1]
+    assert events["stands"] == [c for c in range(7, last + 1) if (c - 6) % sets]
+    assert events["pulse"] == [last + 1]
 
 
 def test_a_step_without_codes_does_not_wait_for_the_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
-    events = timeline(monkeypatch, [(0, KEPT | {"channels": 6})], set(range(40)))
-    assert (cycles_of(events, "fixed"), cycles_of(events, "stands"), cycles_of(events, "pulse")) == (
+    events = events_of(monkeypatch, [(0, KEPT | {"channels": 6})], set(range(40)))
+    assert (events["fixed"], events["stands"], events["pulse"]) == (
         [7, 8, 9],
         [],
         [10],
@@ -131,35 +102,35 @@ def test_a_step_without_codes_does_not_wait_for_the_buffer(monkeypatch: pytest.M
 
 def test_it_stands_still_while_drain_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Codes of two steps, two sets each, and numbers; the buffer is taken in cycles 7, 9 and 10."""
-    events = timeline(monkeypatch, [(0, KEPT | {"channels": 4, "sets": 2}), (0, KEPT)], {0, 3, 7, 9, 10})
-    assert cycles_of(events, "codes") == [8, 11, 12, 13]
-    assert cycles_of(events, "stands") == [7, 8, 9, 10, 12]
-    assert cycles_of(events, "fixed") == [11, 13, 14]
-    assert cycles_of(events, "pulse") == [14, 15]
+    events = events_of(monkeypatch, [(0, KEPT | {"channels": 4, "sets": 2}), (0, KEPT)], {0, 3, 7, 9, 10})
+    assert events["codes"] == [8, 11, 12, 13]
+    assert events["stands"] == [7, 8, 9, 10, 12]
+    assert events["fixed"] == [11, 13, 14]
+    assert events["pulse"] == [14, 15]
 
 
 def test_the_pipeline_fills_while_it_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
     """What has entered stays where it is; nothing enters, and an instruction that ends is not replaced."""
     program = [(0, {"channels": 2, "sets": 1}), (6, KEPT | {"channels": 4}), (8, KEPT)]
-    events = timeline(monkeypatch, program, set(range(7, 12)))
-    assert cycles_of(events, "issued") == [0, 6, 13]
-    assert cycles_of(events, "enters") == [1, 12, 13, 14]
-    assert cycles_of(events, "stands") == [7, 8, 9, 10, 11]
-    assert cycles_of(events, "fixed") == [18, 19, 20]
+    events = events_of(monkeypatch, program, set(range(7, 12)))
+    assert events["issued"] == [0, 6, 13]
+    assert events["enters"] == [1, 12, 13, 14]
+    assert events["stands"] == [7, 8, 9, 10, 11]
+    assert events["fixed"] == [18, 19, 20]
 
 
 def test_statistics_are_12_cycles_behind_and_nothing_is_accepted_before(monkeypatch: pytest.MonkeyPatch) -> None:
     program = [(0, KEPT), (0, KEPT | {"statistics": 1, "rows": 2}), (0, KEPT), (0, KEPT)]
-    events = timeline(monkeypatch, program, set())
-    assert cycles_of(events, "issued") == [0, 1, 22, 23]
-    assert cycles_of(events, "enters") == [1, 2, 3, 23, 24]
-    assert cycles_of(events, "fixed") == [7, 8, 9, 29, 30]
-    assert cycles_of(events, "pulse") == [8, 21, 30, 31], "the one in 8 is not that of the statistics"
+    events = events_of(monkeypatch, program, set())
+    assert events["issued"] == [0, 1, 22, 23]
+    assert events["enters"] == [1, 2, 3, 23, 24]
+    assert events["fixed"] == [7, 8, 9, 29, 30]
+    assert events["pulse"] == [8, 21, 30, 31], "the one in 8 is not that of the statistics"
 
 
 def test_statistics_of_steps_with_codes_count_from_the_last_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    events = timeline(monkeypatch, [(0, KEPT | {"statistics": 1, "sets": 3})], {8})
-    assert (cycles_of(events, "codes"), cycles_of(events, "pulse")) == ([7, 9, 10], [22])
+    events = events_of(monkeypatch, [(0, KEPT | {"statistics": 1, "sets": 3})], {8})
+    assert (events["codes"], events["pulse"]) == ([7, 9, 10], [22])
 
 
 @pytest.mark.parametrize("channels", [1, 5, 8])

@@ -11,7 +11,8 @@ from hw.arch import Accelerator
 from hw.gateware.vector_steps import VectorCounter
 from hw.isa import Opcode
 from tests.hw.gateware.clockwork import check, drive, instruction, seeded, simulate, simulate_with_resets
-from tests.hw.gateware.vectors import DEFAULTS, Outputs, random_operands, steps_of
+from tests.hw.gateware.counters import compare, walk
+from tests.hw.gateware.vectors import DEFAULTS, Operands, random_operands
 
 ACCELERATORS = {
     "lanes = columns": Accelerator(rows=4, columns=4, vector_lanes=4, drain_rows=2),
@@ -24,30 +25,8 @@ ACCELERATORS = {
 }
 
 
-async def compare(
-    ctx: Any, dut: VectorCounter, a: Accelerator, random: Random, cycles: int, advance_rate: float
-) -> int:
-    """Run the counter beside the steps that it must make. Return how many instructions have finished."""
-    steps: list[Outputs] = []
-    finished = 0
-    for cycle in range(cycles):
-        vector = random_operands(a, random)
-        advance, blocked = int(random.random() < advance_rate), int(random.random() < 0.2)
-        ends = not steps or bool(advance and steps[0]["end"])
-        accepts = ends and not blocked
-        issued = int(accepts and random.random() < 0.8)
-        drive(ctx, dut, {"issue.head": instruction(Opcode.VECTOR, **vector), "issue.issued": issued})
-        drive(ctx, dut, {"advance": advance, "blocked": blocked})
-        expected = {"issue.can_accept": accepts, "step.valid": bool(steps)}
-        expected |= {f"step.{name}": value for name, value in steps[0].items()} if steps else {}
-        check(ctx, dut, expected, cycle)
-        finished += int(bool(steps) and ends)
-        steps = list(steps_of(a, vector)) if issued else steps[advance:]
-        await ctx.tick()
-        if issued:
-            check(ctx, dut, {"channels": vector["channels"], "epsilon": vector["epsilon"]})
-    drive(ctx, dut, {"issue.issued": 0})
-    return finished
+def any_vector(a: Accelerator, random: Random) -> tuple[Opcode, Operands]:
+    return Opcode.VECTOR, random_operands(a, random)
 
 
 @pytest.mark.parametrize("advance_rate", [1.0, 0.5])
@@ -57,7 +36,7 @@ def test_counter_equals_its_twin(name: str, advance_rate: float) -> None:
     dut = VectorCounter(a)
 
     async def process(ctx: Any) -> None:
-        assert await compare(ctx, dut, a, random, 500, advance_rate) > 0
+        assert await compare(ctx, dut, a, any_vector, random, 500, advance_rate) > 0
 
     simulate(dut, process)
 
@@ -67,26 +46,13 @@ def test_a_reset_in_flight_leaves_nothing_behind() -> None:
     dut = VectorCounter(a)
 
     async def part(ctx: Any) -> None:
-        await compare(ctx, dut, a, random, random.randrange(3, 40), 0.8)
+        await compare(ctx, dut, a, any_vector, random, random.randrange(3, 40), 0.8)
 
     simulate_with_resets(dut, 15, part)
 
 
 VECTOR = DEFAULTS | {"source": 0, "source_line": 100, "fixed_line": 200, "add_line": 300, "scale_line": 400}
 VECTOR |= {"level_line": 500, "code_line": 600, "code_line_1": 700, "code_line_2": 800, "code_group": 3}
-
-
-async def walk(ctx: Any, dut: VectorCounter, expected: list[Outputs], **operands: int) -> None:
-    """Issue a VECTOR and see these steps, and no others, from the next cycle on."""
-    drive(ctx, dut, {"issue.head": instruction(Opcode.VECTOR, **(VECTOR | operands)), "issue.issued": 1, "advance": 1})
-    check(ctx, dut, {"step.valid": 0, "issue.can_accept": 1}, "issued in t")
-    await ctx.tick()
-    drive(ctx, dut, {"issue.issued": 0})
-    for index, step in enumerate(expected):
-        last = index == len(expected) - 1
-        check(ctx, dut, {"step.valid": 1, "step.end": last, "issue.can_accept": last} | step, index)
-        await ctx.tick()
-    check(ctx, dut, {"step.valid": 0, "issue.can_accept": 1})
 
 
 def test_rows_and_slices_by_hand() -> None:
@@ -101,13 +67,13 @@ def test_rows_and_slices_by_hand() -> None:
         step = {"row": r, "row_end": q == 2, "source_line": line, "bank": bank, "piece": piece}
         step |= {"fixed_line": 200 + index, "add_line": 300 + index, "scale_line": 400 + q, "level_line": 500 + q}
         step |= {"code_lines": 600 | 700 << 16 | 800 << 32, "position": 3 + q} | ({"rest": 3} if q == 2 else {})
-        expected.append({f"step.{name}": value for name, value in step.items()})
+        expected.append(step)
     dut = VectorCounter(a)
 
     async def process(ctx: Any) -> None:
-        await walk(ctx, dut, expected, rows=3, channels=11)
-        from_fixed = [step | {"step.source_line": 100 + index} for index, step in enumerate(expected)]
-        await walk(ctx, dut, from_fixed, rows=3, channels=11, source=1)
+        await walk(ctx, dut, Opcode.VECTOR, VECTOR | {"rows": 3, "channels": 11}, expected)
+        from_fixed = [step | {"source_line": 100 + index} for index, step in enumerate(expected)]
+        await walk(ctx, dut, Opcode.VECTOR, VECTOR | {"rows": 3, "channels": 11, "source": 1}, from_fixed)
 
     simulate(dut, process)
 
@@ -121,13 +87,13 @@ def test_words_and_types_by_hand() -> None:
         for q in range(9):
             step = {"word_line": 100 + 3 * r, "bits_line": 101 + 3 * r + q // 8, "bits_piece": q % 8, "from_text": 1}
             step |= {"type_line": 400 + q + 9 * r, "add_line": 300 + q + 9 * r, "fixed_line": 200 + q + 9 * r}
-            expected.append({f"step.{name}": value for name, value in step.items()})
+            expected.append(step)
     dut = VectorCounter(a)
 
     async def process(ctx: Any) -> None:
-        await walk(ctx, dut, expected, rows=2, channels=35, source=2, typed=1)
-        plain = [step | {"step.type_line": 400 + index % 9} for index, step in enumerate(expected)]
-        await walk(ctx, dut, plain, rows=2, channels=35, source=2)
+        await walk(ctx, dut, Opcode.VECTOR, VECTOR | {"rows": 2, "channels": 35, "source": 2, "typed": 1}, expected)
+        plain = [step | {"type_line": 400 + index % 9} for index, step in enumerate(expected)]
+        await walk(ctx, dut, Opcode.VECTOR, VECTOR | {"rows": 2, "channels": 35, "source": 2}, plain)
 
     simulate(dut, process)
 
@@ -142,13 +108,13 @@ def test_planes_by_hand() -> None:
             for u in range(3):
                 line = 600 + 700 * u + (3 + q) // 4
                 step = {"row": r, "row_end": q, "scale_line": 400 + q, "plane_bit": 2 - u, "position": (3 + q) % 4}
-                step |= {"fixed_line": 200 + 2 * r + q}
-                expected.append({f"step.{name}": value for name, value in step.items()})
-                expected[-1]["step.code_lines"] = line | (700 + (3 + q) // 4) << 16 | (800 + (3 + q) // 4) << 32
+                step |= {"code_lines": line | (700 + (3 + q) // 4) << 16 | (800 + (3 + q) // 4) << 32}
+                expected.append(step | {"fixed_line": 200 + 2 * r + q})
     dut = VectorCounter(a)
 
     async def process(ctx: Any) -> None:
-        await walk(ctx, dut, expected, rows=2, channels=8, scale=1, sets=1, planes=3)
+        planes = {"rows": 2, "channels": 8, "scale": 1, "sets": 1, "planes": 3}
+        await walk(ctx, dut, Opcode.VECTOR, VECTOR | planes, expected)
 
     simulate(dut, process)
 

@@ -11,6 +11,7 @@ from hw.arch import Accelerator
 from hw.gateware.vector import VectorUnit
 from hw.isa import Opcode, Source, Vote
 from tests.hw.gateware.clockwork import drive, fold, seeded, seen, simulate, simulate_with_resets
+from tests.hw.gateware.lockstep import compare, timeline
 from tests.hw.gateware.members import any_member
 from tests.hw.gateware.vector_unit import BLOCK, BLOCKS, cycle_of, random_tables, random_vector, unit
 from tests.hw.gateware.vectors import DEFAULTS, Operands, Tables
@@ -53,7 +54,7 @@ def any_instruction(twin: VotingTwin, random: Random) -> tuple[Operands, int]:
         return any_mean(twin.a, random, own), own
     if kind < 0.6 and twin.a.classes:
         return any_classify(twin.a, random, own, twin), own
-    return random_vector(twin.a, random, twin)
+    return random_vector(twin, random)
 
 
 class Silent(VotingTwin):
@@ -84,15 +85,6 @@ async def cycle_with_votes(ctx: Any, dut: VectorUnit, twin: Silent, taken: int, 
     await cycle_of(ctx, dut, twin, taken, issued)
 
 
-async def compare(ctx: Any, dut: VectorUnit, twin: Silent, random: Random, cycles: int, taken_rate: float) -> None:
-    for _ in range(cycles):
-        taken = int(random.random() < taken_rate)
-        issued, own = any_instruction(twin, random)
-        issues = twin.accepts(taken) and not (own and twin.outstanding) and random.random() < 0.8
-        await cycle_with_votes(ctx, dut, twin, taken, issued if issues else None)
-    drive(ctx, dut, {"issue.issued": 0})
-
-
 @pytest.mark.parametrize("taken_rate", [0.0, 0.5])
 @pytest.mark.parametrize("name", ACCELERATORS)
 def test_unit_equals_its_twin(name: str, taken_rate: float, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +93,8 @@ def test_unit_equals_its_twin(name: str, taken_rate: float, monkeypatch: pytest.
 
     async def process(ctx: Any) -> None:
         twin = Silent(a, random_tables(a, random))
-        await compare(ctx, dut, twin, random, 900, taken_rate)
+        rates = {"cycles": 900, "taken_rate": taken_rate}
+        await compare(ctx, dut, twin, cycle_with_votes, any_instruction, random, **rates)
         assert len(twin.pulses) > 10
 
     simulate(dut, process)
@@ -112,7 +105,8 @@ def test_a_reset_in_flight_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch
     dut = unit(a, monkeypatch)
 
     async def part(ctx: Any) -> None:
-        await compare(ctx, dut, Silent(a, random_tables(a, random)), random, random.randrange(5, 90), 0.3)
+        twin, cycles = Silent(a, random_tables(a, random)), random.randrange(5, 90)
+        await compare(ctx, dut, twin, cycle_with_votes, any_instruction, random, cycles=cycles, taken_rate=0.3)
 
     simulate_with_resets(dut, 15, part)
 
@@ -122,32 +116,17 @@ CLASSIFY = {"opcode": Opcode.CLASSIFY, "source_line": 0, "scale_line": 0, "outpu
 CLASSIFY |= {"vote_shift": 0, "vote": Vote.SOFT, "multiplier": 1, "bound": 9, "swing": 0, "first": 1}
 
 
-def timeline(monkeypatch: pytest.MonkeyPatch, program: list[Operands], taken: set[int]) -> dict[str, list[int]]:
-    """Issue instructions as soon as they are accepted. Return in which cycles what happens."""
-    dut, random = unit(SMALL, monkeypatch), seeded("timeline")
-    ports = {"entering": "enters", "retire": "pulse", "fixed.enable": "fixed", "activation.banks": "codes"}
-    events: dict[str, list[int]] = {name: [] for name in ("issued", *ports.values())}
-
-    async def process(ctx: Any) -> None:
-        twin, waiting = Silent(SMALL, random_tables(SMALL, random)), list(program)
-        for cycle in range(80):
-            issued = waiting.pop(0) if waiting and twin.accepts(int(cycle in taken)) else None
-            drive(ctx, dut, {"taken": int(cycle in taken)})
-            for port, name in ports.items():
-                events[name] += [cycle] if seen(ctx, dut, port) else []
-            events["issued"] += [cycle] if issued else []
-            await cycle_with_votes(ctx, dut, twin, int(cycle in taken), issued)
-        assert not waiting
-
-    simulate(dut, process)
-    return events
+def events_of(monkeypatch: pytest.MonkeyPatch, program: list[Operands], taken: set[int]) -> dict[str, list[int]]:
+    """Issue instructions as soon as they are accepted."""
+    twin = Silent(SMALL, random_tables(SMALL, seeded("timeline")))
+    return timeline(unit(SMALL, monkeypatch), twin, cycle_with_votes, [(0, own) for own in program], taken)
 
 
 @pytest.mark.parametrize("classes", [1, 2, 7])
 def test_the_pulse_of_a_classify(classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two slices and a bias for each class enter from 1 on; the last one leaves stage 6 in 3 * classes + 6."""
     after = DEFAULTS | {"source": Source.FIXED, "source_line": 0, "channels": 2, "rows": 1}
-    events = timeline(monkeypatch, [CLASSIFY | {"classes": classes}, after], set())
+    events = events_of(monkeypatch, [CLASSIFY | {"classes": classes}, after], set())
     pulse = 3 * classes + 6 + 16 + 2 * classes
     assert events["issued"] == [0, pulse + 1]
     assert events["enters"] == [*range(1, 3 * classes + 1), pulse + 2]
@@ -158,7 +137,7 @@ def test_the_pulse_of_a_classify(classes: int, monkeypatch: pytest.MonkeyPatch) 
 def test_a_classify_behind_codes_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """A VECTOR of one step with three sets, entered in 1, leaves stage 6 in 11; the steps behind it stand."""
     codes = DEFAULTS | {"source": Source.FIXED, "source_line": 0, "channels": 2, "rows": 1, "sets": 3}
-    events = timeline(monkeypatch, [codes, CLASSIFY | {"classes": 1, "channels": 2}], {8, 9})
+    events = events_of(monkeypatch, [codes, CLASSIFY | {"classes": 1, "channels": 2}], {8, 9})
     assert events["issued"] == [0, 1]
     assert events["enters"] == [1, 2, 3]
     assert events["codes"] == [7, 10, 11]
@@ -168,7 +147,7 @@ def test_a_classify_behind_codes_that_wait(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_steps_of_a_mean(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two slices of three rows: a line is written with each third step."""
     mean = {"opcode": Opcode.MEAN, "source_line": 0, "fixed_line": 40, "multiplier": 21845, "shift": 16}
-    events = timeline(monkeypatch, [mean | {"channels": 3, "rows": 3}, mean | {"channels": 1, "rows": 1}], set())
+    events = events_of(monkeypatch, [mean | {"channels": 3, "rows": 3}, mean | {"channels": 1, "rows": 1}], set())
     assert events["issued"] == [0, 6]
     assert events["enters"] == list(range(1, 8))
     assert events["fixed"] == [9, 12, 13]

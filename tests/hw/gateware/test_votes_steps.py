@@ -10,9 +10,9 @@ import pytest
 from hw.arch import Accelerator
 from hw.gateware.vector_kinds import StepCounter
 from hw.isa import Opcode
-from tests.hw.gateware.clockwork import check, drive, instruction, seeded, simulate, simulate_with_resets
-from tests.hw.gateware.vectors import Operands, Outputs, random_operands, steps_of
-from tests.hw.gateware.votes import STEPS
+from tests.hw.gateware.clockwork import seeded, simulate, simulate_with_resets
+from tests.hw.gateware.counters import compare, walk
+from tests.hw.gateware.vectors import Operands, Outputs, random_operands
 
 ACCELERATORS = {
     "four lanes": Accelerator(rows=4, columns=4, vector_lanes=4, drain_rows=2, token_lines=2, classes=1024),
@@ -37,31 +37,6 @@ def any_instruction(a: Accelerator, random: Random) -> tuple[Opcode, Operands]:
     return code, random_operands(a, random)
 
 
-def steps(a: Accelerator, code: Opcode, operands: Operands) -> list[Outputs]:
-    return list(STEPS.get(code, steps_of)(a, operands))
-
-
-async def compare(ctx: Any, dut: StepCounter, a: Accelerator, random: Random, cycles: int, rate: float) -> int:
-    """Run the counter beside the steps that it must make. Return how many instructions have finished."""
-    waiting: list[Outputs] = []
-    finished = 0
-    for cycle in range(cycles):
-        code, operands = any_instruction(a, random)
-        advance, blocked = int(random.random() < rate), int(random.random() < 0.2)
-        ends = not waiting or bool(advance and waiting[0]["end"])
-        issued = int(ends and not blocked and random.random() < 0.8)
-        drive(ctx, dut, {"issue.head": instruction(code, **operands), "issue.issued": issued})
-        drive(ctx, dut, {"advance": advance, "blocked": blocked})
-        expected = {"issue.can_accept": ends and not blocked, "step.valid": bool(waiting)}
-        expected |= {f"step.{name}": value for name, value in waiting[0].items()} if waiting else {}
-        check(ctx, dut, expected, cycle)
-        finished += int(bool(waiting) and ends)
-        waiting = steps(a, code, operands) if issued else waiting[advance:]
-        await ctx.tick()
-    drive(ctx, dut, {"issue.issued": 0})
-    return finished
-
-
 @pytest.mark.parametrize("rate", [1.0, 0.5])
 @pytest.mark.parametrize("name", ACCELERATORS)
 def test_counter_equals_its_twin(name: str, rate: float) -> None:
@@ -69,7 +44,7 @@ def test_counter_equals_its_twin(name: str, rate: float) -> None:
     dut = StepCounter(a)
 
     async def process(ctx: Any) -> None:
-        assert await compare(ctx, dut, a, random, 1200, rate) > 15
+        assert await compare(ctx, dut, a, any_instruction, random, 1200, rate) > 15
 
     simulate(dut, process)
 
@@ -79,19 +54,9 @@ def test_a_reset_in_flight_leaves_nothing_behind() -> None:
     dut = StepCounter(a)
 
     async def part(ctx: Any) -> None:
-        await compare(ctx, dut, a, random, random.randrange(3, 40), 0.8)
+        await compare(ctx, dut, a, any_instruction, random, random.randrange(3, 40), 0.8)
 
     simulate_with_resets(dut, 15, part)
-
-
-async def walk(ctx: Any, dut: StepCounter, code: Opcode, operands: Operands, expected: list[Outputs]) -> None:
-    drive(ctx, dut, {"issue.head": instruction(code, **operands), "issue.issued": 1, "advance": 1})
-    await ctx.tick()
-    drive(ctx, dut, {"issue.issued": 0})
-    for index, step in enumerate(expected):
-        check(ctx, dut, {f"step.{name}": value for name, value in (step | {"valid": 1}).items()}, index)
-        await ctx.tick()
-    check(ctx, dut, {"step.valid": 0, "issue.can_accept": 1})
 
 
 def test_a_mean_by_hand() -> None:
@@ -99,7 +64,7 @@ def test_a_mean_by_hand() -> None:
     dut = StepCounter(ACCELERATORS["four lanes"])
     mean = {"source_line": 10, "fixed_line": 30, "multiplier": 21845, "shift": 16, "channels": 5, "rows": 3}
     lines = [(10, 30), (12, 30), (14, 30), (11, 31), (13, 31), (15, 31)]
-    expected = [{"source_line": s, "fixed_line": f, "keep": s in (14, 15), "end": s == 15} for s, f in lines]
+    expected = [{"source_line": s, "fixed_line": f, "keep": s in (14, 15)} for s, f in lines]
 
     async def process(ctx: Any) -> None:
         await walk(ctx, dut, Opcode.MEAN, mean, expected)
@@ -116,7 +81,7 @@ def test_a_classify_by_hand() -> None:
     for k in range(9):
         first = 52 if k == 8 else 50
         expected += [{"source_line": 10 + q, "scale_line": first + q, "weight": k % 8, "bias": 0} for q in (0, 1)]
-        expected.append({"scale_line": 54 + k, "bias": 1, "end": k == 8})
+        expected.append({"scale_line": 54 + k, "bias": 1})
 
     async def process(ctx: Any) -> None:
         await walk(ctx, dut, Opcode.CLASSIFY, classify, expected)

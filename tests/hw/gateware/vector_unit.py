@@ -12,7 +12,7 @@ from hw.gateware.vector import LANE_MODULE, VectorUnit
 from hw.gateware.vector_lane import vector_lane_of
 from hw.isa import Opcode, Source
 from tests.hw.gateware.cells import put_cells_inside
-from tests.hw.gateware.clockwork import check, drive, instruction, seen
+from tests.hw.gateware.clockwork import check, drive, instruction, packed, seen
 from tests.hw.gateware.vectors import DEFAULTS, Operands, Tables, Twin
 
 TEXT_PORTS = ("word_scale", "word_bits", "place", "kind")
@@ -52,10 +52,6 @@ def any_threshold(random: Random) -> int:
     return random.choice([random.choice(THRESHOLDS), random.randint(-65536, 65535)])
 
 
-def packed(numbers: list[int], bits: int) -> int:
-    return sum(number % (1 << bits) << bits * index for index, number in enumerate(numbers))
-
-
 def line_of(a: Accelerator, tables: Tables, port: str, line: int) -> int:
     """Return a line as its buffer shows it; what does not matter is not 0."""
     if port == "sums":
@@ -76,12 +72,12 @@ def line_of(a: Accelerator, tables: Tables, port: str, line: int) -> int:
     return packed(entries, 64)
 
 
-def random_vector(a: Accelerator, random: Random, twin: Twin) -> tuple[Operands, int]:
+def random_vector(twin: Twin, random: Random) -> tuple[Operands, int]:
     """Return a legal VECTOR on few lines, and whether it waits for those before it.
 
     Without the wait it reads nothing that another one writes.
     """
-    own = int(random.random() < 0.5)
+    a, own = twin.a, int(random.random() < 0.5)
     blocks = [BLOCK * random.randrange(BLOCKS) if own else 0 for _ in range(2)]
     channels = random.randint(1, min(3 * a.vector_lanes + 1, 12))
     vector = DEFAULTS | {
