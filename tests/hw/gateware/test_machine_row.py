@@ -102,8 +102,8 @@ def test_a_program_from_queries_and_keys_to_context(monkeypatch: pytest.MonkeyPa
     simulate(dut, process)
 
 
-def test_codes_are_written_when_the_vector_unit_does_not_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    """180 sets of codes, one per cycle: the eight steps of the second pass are written behind the last of them."""
+def test_codes_are_written_before_those_of_the_vector_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """180 sets of codes, one per cycle, and the eight steps of a second pass, none of which waits for them."""
     a = A.replace(vector_lanes=2, sum_lines=64, level_lines=64, fixed_lines=2, scale_lines=2)
     dut = machine(a, monkeypatch)
     vector = {"source": Source.SUMS, "source_line": 0, "channels": 60, "rows": 2, "sets": 3}
@@ -116,8 +116,8 @@ def test_codes_are_written_when_the_vector_unit_does_not_write(monkeypatch: pyte
     async def process(ctx: Any) -> None:
         records = await run(ctx, dut, image_of(b"", program), len(program))
         (first,), (second,) = records[Unit.VECTOR], records[Unit.ROW]
-        assert first[1] - first[0] == 1 + 6 + 180
-        assert second[1] == first[1] + 8
+        assert first[1] - first[0] == 1 + 6 + 180 + 8
+        assert second[1] - second[0] == 6 + 6 + (8 + 3) + 7 + 6 + 1
 
     simulate(dut, process)
 
