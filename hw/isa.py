@@ -81,6 +81,7 @@ class Opcode(IntEnum):
     MEAN = 10
     CLASSIFY = 11
     EXIT = 12
+    TABLE = 13
 
 
 UNIT_OF = {
@@ -96,6 +97,7 @@ UNIT_OF = {
     Opcode.MEAN: Unit.VECTOR,
     Opcode.CLASSIFY: Unit.VECTOR,
     Opcode.EXIT: Unit.SEQUENCER,
+    Opcode.TABLE: Unit.VECTOR,
 }
 
 

@@ -91,6 +91,7 @@ OPERANDS: dict[str, tuple[Field, ...]] = {
     ),
     "VECTOR": (
         Field("source", 214, 2),
+        _flag(24, "maximum"),
         _flag(25, "normalise"),
         _flag(26, "scale"),
         _flag(27, "add"),
@@ -112,6 +113,7 @@ OPERANDS: dict[str, tuple[Field, ...]] = {
         Field("planes", 208, 4, True, default=1),
         _flag(212, "code_signed"),
         _flag(213, "typed"),
+        _flag(216, "multiply"),
         Field("epsilon", 224, 32, default=0),
     ),
     "SOFTMAX": (
@@ -152,5 +154,13 @@ OPERANDS: dict[str, tuple[Field, ...]] = {
         Field("swing", 192, 38, default=0),
     ),
     "EXIT": (),
+    "TABLE": (
+        _half(1, 0, "source_line"),
+        _half(1, 1, "fixed_line"),
+        _half(2, 0, "table_line"),
+        Field("channels", 96, 13, True),
+        Field("rows", 112, 7, True),
+        Field("shift", 120, 5),
+    ),
 }
 """By the name of the opcode; a default of 0 is the first of what an operand can name."""
