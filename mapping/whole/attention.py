@@ -1,4 +1,4 @@
-"""Attention: queries, keys and values where products read them, scores, SOFTMAX and context."""
+"""Attention codes: the scores of queries and keys, and SOFTMAX or a threshold of each head."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import numpy as np
 
 from hw.isa import Destination, Opcode, SumsDestination, Unit
 from mapping.whole.context import Context, Stored
-from mapping.whole.operands import heads_of, operand_of, scores_of
-from mapping.whole.parameters import Packing
-from mapping.whole.work import Area, Datum, Emit, Parcel, Work
+from mapping.whole.copies import operand_of
+from mapping.whole.kinds import Kinds
+from mapping.whole.operands import heads_of
+from mapping.whole.work import Area, Datum, Parcel
 
 if TYPE_CHECKING:
     from mapping.whole.emitter import Emitter
@@ -42,36 +43,8 @@ def _attention_codes(c: Context, o: Any) -> list[list[Datum]]:
         [Datum(f"{o.name}[{t}, {h}]", c.area("activation", bits * lines, o.name)) for h in range(heads)]
         for t in range(len(c.tiles(o.name)))
     ]
-    c.stored[o.name, "attention"] = Stored([d for row in data for d in row], lines=lines)
+    c.stored[o.name, "attention"] = Stored([d for row in data for d in row], lines=lines, plane_lines=lines)
     return data
-
-
-class Kinds:
-    """How a product of codes with codes counts: sums of what `plain` products give are doubled."""
-
-    def __init__(self, c: Context, o: Any, left: str, right: str) -> None:
-        self._c, self._o = c, o
-        one, other = c.value(left), c.value(right)
-        if other.bits > 1 or (one.bits > 1 and one.set == "signed"):
-            raise c.refuse(o, f"operands must be bits here, not {one if one.bits > 1 else other}")
-        if one.set == "signed" and other.set == "unsigned":
-            raise c.refuse(o, "signed codes must meet signed ones here, not unsigned ones")
-        self.unsigned = int(one.set == "unsigned")
-        self.plain = int(other.set == "unsigned")
-        self.bits = one.bits
-
-    @property
-    def operands(self) -> dict[str, int]:
-        """The operands of a MATMUL."""
-        return {"unsigned": self.unsigned, "plain": self.plain}
-
-    def check_inputs(self, words: int) -> None:
-        """Refuse sums that the array cannot hold."""
-        a = self._c.accelerator
-        reach = words * a.word_bits * ((1 << self.bits) - 1) << self.plain
-        if reach > a.max_inputs:
-            need = (reach + 1).bit_length() + 1
-            raise self._c.refuse(self._o, f"array.sum_bits must be at least {need}, not {a.sum_bits}")
 
 
 class _Scores:
@@ -81,29 +54,37 @@ class _Scores:
         a, (queries, keys) = c.accelerator, o.sources
         self.kinds = Kinds(c, o, queries, keys)
         _, self.width = heads_of(c, o)
-        stored, keyed = operand_of(c, o, queries, f"query {o.heads}"), operand_of(c, o, keys, f"key {o.heads}")
-        self.left, self.left_lines = stored.data[tile * o.heads + head], stored.lines
-        self.keys, self.key_lines, self.stride = keyed.data[head :: o.heads], keyed.lines, o.heads * keyed.lines
+        self._queries, self._keys = operand_of(c, o, queries), operand_of(c, o, keys)
+        self.left, self.left_lines = self._queries.data[tile * o.heads + head], self._queries.lines
+        self.keys, self.key_lines = self._keys.data[head :: o.heads], self._keys.lines
+        self.stride = o.heads * self.key_lines
         self.head, self.rows, self.count = head, rows, c.rows_of(o.name)
         self.groups = -(-self.count // a.columns)
         self.spare = self.groups * a.columns - self.count
         self.words = c.parameters.words_of(self.width)
         self.pad = 0 if self.kinds.unsigned else self.words * a.word_bits - self.width
         self.kinds.check_inputs(self.words)
-        self.cycles = self.groups * max(self.words, -(-rows // a.drain_rows))
+        self.cycles = self.groups * max(self.words * self.kinds.pairs, -(-rows // a.drain_rows))
 
     def emit(self, e: Emitter) -> None:
         """Add the MATMUL."""
         left, right = self.left.line + self.head * self.left_lines, self.keys[0].line + self.head * self.key_lines
         e.add(
             Opcode.MATMUL,
-            self.kinds.operands
+            self.kinds.operands(self._queries, self._keys)
             | {"first": 1, "handover": 1, "keys": 1, "activation_line": left, "weight_line": right}
             | {"words": self.words, "pad": self.pad, "rows": self.rows, "column_groups": self.groups}
             | {"activation_stride": 0, "weight_stride": self.stride},
             [
-                ("activation", left, self.left_lines),
-                *(("key", right + group * self.stride, self.key_lines) for group in range(self.groups)),
+                *(
+                    ("activation", left + plane * self._queries.plane_lines, self.left_lines)
+                    for plane in range(self.kinds.left_planes)
+                ),
+                *(
+                    ("key", right + plane * self._keys.plane_lines + group * self.stride, self.key_lines)
+                    for plane in range(self.kinds.right_planes)
+                    for group in range(self.groups)
+                ),
             ],
         )
 
@@ -214,92 +195,3 @@ def _head_threshold(c: Context, o: Any, reader: Any, codes: list[list[Datum]], t
         parcels=[parcel],
         turn=c.attention_turn(o.name, 0, tile, head),
     )
-
-
-def context(c: Context, o: Any) -> None:
-    """`context`: for each row tile and head the product of attention codes and values, to bits of the next layer."""
-    a, (codes, values) = c.accelerator, o.sources
-    heads, width = heads_of(c, o)
-    groups = -(-width // a.columns)
-    kinds = Kinds(c, o, codes, values)
-    operand_of(c, o, values, f"value {heads}")
-    kinds.check_inputs(c.parameters.words_of(c.rows_of(values)))
-    for reader in c.readers[o.name]:
-        if reader.op != "binarize":
-            raise c.refuse(reader, "context must become bits at once here")
-        pitch = groups * a.columns
-        packing = Packing(heads, width, pitch if heads > 1 else width)
-        lines = c.parameters.lines_of(packing.bits)
-        data = [
-            Datum(f"{reader.name}[{t}]", c.area("activation", lines, reader.name)) for t in range(len(c.tiles(o.name)))
-        ]
-        c.stored[reader.name, "flat"] = Stored(data, packing, lines)
-        channels = [c.groups(np.arange(h * width, (h + 1) * width)) for h in range(heads)]
-        for t, rows in enumerate(c.tiles(o.name)):
-            last: Work | None = None
-            for head in range(heads):
-                parcel = _context_thresholds(c, reader, channels[head], head, kinds.plain)
-                emit, cycles = _context(c, o, reader, (t, rows, head), (groups, channels[head]), parcel, kinds)
-                attention = c.stored[codes, "attention"].data[t * heads + head]
-                last = c.add(
-                    f"{reader.name}[{t}, {head}]",
-                    Unit.ARRAY,
-                    cycles * kinds.bits,
-                    emit,
-                    reads=[attention, *c.stored[values, f"value {heads}"].data[head::heads]],
-                    writes=[data[t]],
-                    parcels=[parcel],
-                    after=[last] if last is not None else [],
-                    turn=c.attention_turn(scores_of(c, o), 0, t, head),
-                )
-
-
-def _context_thresholds(c: Context, reader: Any, groups: list[np.ndarray], head: int, plain: int) -> Parcel:
-    name = f"{reader.name}.thresholds[{head}]"
-    return c.parameters.once(
-        ("thresholds", reader.name, head),
-        lambda: c.parameters.thresholds(name, reader.thresholds.astype(np.int64) << plain, reader.polarity, groups),
-    )
-
-
-def _context(
-    c: Context,
-    o: Any,
-    reader: Any,
-    where: tuple[int, int, int],
-    shape: tuple[int, list[np.ndarray]],
-    parcel: Parcel,
-    kinds: Kinds,
-) -> tuple[Emit, int]:
-    a, (codes, values) = c.accelerator, o.sources
-    (tile, rows, head), (groups, channels) = where, shape
-    bits, heads = c.value(codes).bits, c.value(codes).heads
-    stored, keyed = c.stored[codes, "attention"], c.stored[values, f"value {heads}"]
-    left, n = stored.data[tile * heads + head], c.rows_of(values)
-    stride, words = c.parameters.lines_of(n), c.parameters.words_of(n)
-    target = c.stored[reader.name, "flat"].data[tile]
-    place = head * groups
-    first, last = place // a.line_groups, (place + groups - 1) // a.line_groups
-
-    def emit(e: Emitter) -> None:
-        right = keyed.data[0].line + head * groups * stride
-        e.add(
-            Opcode.MATMUL,
-            kinds.operands
-            | {"first": 1, "handover": 1, "keys": 1, "activation_line": left.line, "weight_line": right}
-            | {"words": words, "pad": 0, "rows": rows, "column_groups": groups, "activation_stride": 0}
-            | {"weight_stride": stride, "activation_planes": bits}
-            | {"activation_plane_stride": stored.lines if bits > 1 else 0},
-            [("activation", left.line, bits * stored.lines), ("key", right, groups * stride)],
-        )
-        e.add(
-            Opcode.BINARIZE,
-            {"destination": Destination.ACTIVATION, "threshold_line": parcel.line, "output_line": target.line}
-            | {"output_group": place, "output_stride": 0, "rows": rows, "column_groups": groups}
-            | {"spare": int((channels[-1] < 0).sum())},
-            [("threshold", parcel.line, groups)],
-            [("activation", target.line + first, last - first + 1)],
-        )
-
-    drain = -(-rows // a.drain_rows)
-    return emit, groups * max(words, drain)

@@ -34,6 +34,8 @@ class Stored:
     packing: Packing = NO_PACKING
     lines: int = 0
     """Lines from one head to the next, in attention operands."""
+    plane_lines: int = 0
+    """Lines from one plane of codes of several bits to the next."""
     shared: bool = False
     """Whether its lines are those of another value, so that nothing may be written over it."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hw.isa import Opcode, Unit, Vote
 from mapping.errors import MappingError
-from mapping.whole import attention, rows, streams
+from mapping.whole import attention, combine, contexts, copies, rows, streams
 from mapping.whole.context import Context
 from mapping.whole.products import matmul
 from mapping.whole.work import Datum, Parcel, Work
@@ -23,10 +23,14 @@ LOWERINGS: dict[str, Callable[[Context, Any], None]] = {
     "binarize": streams.binarize,
     "matmul": matmul,
     "scores": attention.scores,
-    "context": attention.context,
-    "add": streams.add,
+    "context": contexts.context,
+    "add": combine.combine,
+    "maximum": combine.combine,
+    "multiply": combine.combine,
+    "table": combine.table,
     "first": rows.first,
     "mean": rows.mean,
+    "concatenate": copies.concatenate,
 }
 """What makes work of each operation; codes, requantise and classify are made with what stands before or behind them."""
 

@@ -87,6 +87,16 @@ class Parameters:
             name, Buffer.WEIGHT, len(groups) * lines, np.packbits(rows, axis=1, bitorder="little"), row_beats
         )
 
+    def selection(self, positions: np.ndarray, lines: int) -> Parcel:
+        """Return weights that select bits: of whole column groups the bit of each column, -1 for none."""
+        a = self._a
+        rows = np.zeros((len(positions), lines * a.line_bits), np.uint8)
+        there = np.flatnonzero(positions >= 0)
+        rows[there, positions[there]] = 1
+        packed = np.packbits(rows, axis=1, bitorder="little")
+        name = f"selection[{len(positions)}, {lines}]"
+        return self._parcel(name, Buffer.WEIGHT, len(positions) // a.columns * lines, packed, lines * a.line_beats)
+
     def thresholds(
         self, name: str, thresholds: np.ndarray, polarity: np.ndarray, groups: Sequence[np.ndarray]
     ) -> Parcel:
@@ -102,6 +112,13 @@ class Parameters:
         """Return a line of scales for each slice."""
         low = multiplier.astype(np.int64) & 0xFFFF
         return self._entries(name, Buffer.SCALE, low | (addend.astype(np.int64) & 0xFFFFFFFF) << 16)
+
+    def pieces(self, name: str, table: np.ndarray, shift: int) -> Parcel:
+        """Return the 256 straight pieces of a table: half of the rise, the beginning, the bit that the half lost."""
+        begins, ends = table[:-1].astype(np.int64), table[1:].astype(np.int64)
+        rise = ends - begins
+        halves, starts = rise >> 1 & 0xFFFF, begins << shift & 0xFFFFFFFF
+        return self._entries(name, Buffer.SCALE, halves | starts << 16 | (rise & 1) << 48)
 
     def levels(self, name: str, sets: Sequence[tuple[np.ndarray, np.ndarray]]) -> Parcel:
         """Return a line of levels for each slice: thresholds and polarities of up to three sets."""

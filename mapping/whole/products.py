@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -54,6 +54,27 @@ def panels(c: Context, o: Any, channels: int, heads: int, row_lines: int) -> lis
     return result
 
 
+class Bits(Protocol):
+    """A product whose sums become bits: it is cut into panels, each with its weights and thresholds."""
+
+    panels: list[Panel]
+
+    def left(self, tile: int, panel: Panel, /) -> Datum:
+        """Return the codes of a row tile that a panel meets."""
+
+    def weights(self, panel: Panel) -> Parcel:
+        """Return the weights of a panel."""
+
+    def thresholds(self, o: Any, panel: Panel, /) -> Parcel:
+        """Return the thresholds of a panel, for the operation that makes the bits."""
+
+    def matmul(self, e: Emitter, tile: int, rows: int, panel: Panel) -> None:
+        """Add the MATMUL of a row tile and a panel."""
+
+    def cycles(self, rows: int, panel: Panel) -> int:
+        """About how long that takes."""
+
+
 class Product:
     """A matmul, one MATMUL for each row tile and panel; what follows a hand-over is given by the destination."""
 
@@ -73,6 +94,10 @@ class Product:
             raise c.refuse(o, f"array.sum_bits must be at least {need}, not {c.accelerator.sum_bits}")
         if self.value.bits > c.accelerator.code_bits:
             raise c.refuse(o, f"array.code_bits must be at least {self.value.bits}, not {c.accelerator.code_bits}")
+
+    def left(self, tile: int, _panel: Panel) -> Datum:
+        """Return the codes of a row tile that a panel meets."""
+        return self.source.data[tile]
 
     def weights(self, panel: Panel) -> Parcel:
         """Return the weights of a panel."""
@@ -110,7 +135,7 @@ class Product:
                 "activation_stride": 0,
                 "weight_stride": self.row_lines,
                 "activation_planes": planes,
-                "activation_plane_stride": self.source.lines if planes > 1 else 0,
+                "activation_plane_stride": self.source.plane_lines if planes > 1 else 0,
                 "activation_negative": int(planes > 1 and self.value.set == "signed"),
             },
             [
@@ -139,15 +164,15 @@ class _Place:
     chain: tuple[int, ...]
 
 
-def _place(c: Context, target: Target, tile: int, rows: int, panel: Panel) -> _Place:
-    a, count, stride = c.accelerator, len(panel.groups), target.stride
+def _place(c: Context, target: Target, tile: int, rows: int, panel: Panel, plane: int) -> _Place:
+    a, count, stride, before = c.accelerator, len(panel.groups), target.stride, plane * target.plane_lines
     if target.layout == "value":
         operands = {"destination": Destination.KEY, "transpose": 1, "output_group": tile, "output_stride": stride}
-        line = (panel.head * target.lines // stride + panel.place) * stride
+        line = before + (panel.head * target.lines // stride + panel.place) * stride
         written = line + tile // a.line_row_groups
         touched = tuple((written + n * stride, 1) for n in range(count))
         return _Place(operands, line, touched, (panel.head, panel.place))
-    line, first = panel.head * target.lines, panel.place // a.line_groups
+    line, first = before + panel.head * target.lines, panel.place // a.line_groups
     lines = (panel.place + count - 1) // a.line_groups - first + 1
     operands = {"output_group": panel.place, "output_stride": stride}
     blocks = 1
@@ -162,14 +187,14 @@ def _place(c: Context, target: Target, tile: int, rows: int, panel: Panel) -> _P
     return _Place(operands, line, touched, (tile, panel.head))
 
 
-def bits_of(c: Context, product: Product, o: Any, target: Target) -> None:
-    """Let the bits of a product go to the activation or key buffer."""
+def bits_of(c: Context, product: Bits, o: Any, target: Target, plane: int = 0) -> None:
+    """Let the bits of a product go to the activation or key buffer, as a plane of a value."""
     latest: dict[tuple[int, ...], Work] = {}
     parts = len(target.data) // len(c.tiles(o.name))
     space = "key" if target.layout in ("key", "value") else "activation"
     for t, rows in enumerate(c.tiles(o.name)):
         for panel in product.panels:
-            place = _place(c, target, t, rows, panel)
+            place = _place(c, target, t, rows, panel, plane)
             datum = target.data[t * parts + panel.head]
             before = latest.get(place.chain)
             latest[place.chain] = c.add(
@@ -177,7 +202,7 @@ def bits_of(c: Context, product: Product, o: Any, target: Target) -> None:
                 Unit.ARRAY,
                 product.cycles(rows, panel),
                 _binarize(product, o, (t, rows, panel), place, datum, space),
-                reads=[product.source.data[t]],
+                reads=[product.left(t, panel)],
                 writes=[datum],
                 parcels=[product.weights(panel), product.thresholds(o, panel)],
                 after=[before] if before is not None else [],
@@ -185,7 +210,7 @@ def bits_of(c: Context, product: Product, o: Any, target: Target) -> None:
             )
 
 
-def _binarize(product: Product, o: Any, where: tuple[int, int, Panel], place: _Place, datum: Datum, space: str) -> Emit:
+def _binarize(product: Bits, o: Any, where: tuple[int, int, Panel], place: _Place, datum: Datum, space: str) -> Emit:
     tile, rows, panel = where
     thresholds = product.thresholds(o, panel)
 
@@ -259,12 +284,13 @@ def _quantized(c: Context, o: Operation, reader: Any) -> None:
     for t, rows in enumerate(c.tiles(reader.name)):
         one = Pass(c, rows, c.value(reader.name).channels)
         one.from_sums(data[t])
+        one.scaled(reader, reader.multiplier, reader.addend)
         planes(c, reader, one, t)
 
 
 def _binarized(c: Context, o: Operation, reader: Any) -> None:
     for target, heads in operand_targets(c, reader):
         bits_of(c, Product(c, o, heads), reader, target)
-    if any(r.op in ("matmul", "first") for r in c.readers[reader.name]):
+    if any(r.op in ("matmul", "first", "concatenate") for r in c.readers[reader.name]):
         flat = codes_of(c, reader.name)
-        bits_of(c, Product(c, o), reader, Target("flat", tuple(flat.data), flat.lines))
+        bits_of(c, Product(c, o), reader, Target("flat", tuple(flat.data), flat.plane_lines, flat.plane_lines))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from hw.isa import Opcode, Source, Unit
 from mapping.whole.context import Context, Stored
@@ -71,9 +74,9 @@ class Pass:
         else:
             self.data.append(item)
 
-    def write(self, operand: str, item: Datum, space: str, lines: int) -> None:
-        """Let an operand be the line of a datum, of which so many lines are written."""
-        self.lines[operand] = (item, 0)
+    def write(self, operand: str, item: Datum, space: str, lines: int, offset: int = 0) -> None:
+        """Let an operand be a line of a datum, from which on so many lines are written."""
+        self.lines[operand] = (item, offset)
         self.writes.append((operand, space, lines))
         self.made.append(item)
 
@@ -89,13 +92,13 @@ class Pass:
         row_lines = -(-self.channels // a.sum_line_sums)
         self.read("source_line", datum, "sums", -(-self.rows // a.drain_rows) * row_lines)
 
-    def scaled(self, operation: Any, multiplier: Any, addend: Any) -> None:
-        """Multiply, add and shift with the parameters of an operation."""
+    def scaled(self, operation: Any, multiplier: Any, addend: Any, doubled: int = 0) -> None:
+        """Multiply, add and shift with the parameters of an operation; `doubled` if the value is twice its own."""
         parcel = self.c.parameters.once(
             ("scale", operation.name),
-            lambda: self.c.parameters.scales(f"{operation.name}.scale", multiplier, addend),
+            lambda: self.c.parameters.scales(f"{operation.name}.scale", multiplier, addend.astype(np.int64) << doubled),
         )
-        self.operands |= {"scale": 1, "shift": operation.shift}
+        self.operands |= {"scale": 1, "shift": operation.shift + doubled}
         self.read("scale_line", parcel, "scale", self.slices)
 
     def coded(self, makers: list[Binarize], tile: int) -> None:
@@ -140,7 +143,7 @@ def codes_of(c: Context, name: str) -> Stored:
         lines = c.parameters.lines_of(value.channels)
         tiles = range(len(c.tiles(name)))
         data = [Datum(f"{name}[{t}]", c.area("activation", lines * value.bits, name)) for t in tiles]
-        c.stored[key] = Stored(data, packing, lines)
+        c.stored[key] = Stored(data, packing, plane_lines=lines)
     return c.stored[key]
 
 
@@ -184,4 +187,4 @@ def first(c: Context, o: Operation) -> None:
     for layout in (SPACE, "flat"):
         if (source, layout) in c.stored:
             stored = c.stored[source, layout]
-            c.stored[o.name, layout] = Stored(stored.data[:1], stored.packing, stored.lines, shared=True)
+            c.stored[o.name, layout] = replace(stored, data=stored.data[:1], shared=True)

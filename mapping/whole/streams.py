@@ -94,17 +94,18 @@ def quantize_fixed(c: Context, o: Any) -> None:
     for t, rows in enumerate(c.tiles(o.name)):
         one = Pass(c, rows, c.value(o.name).channels)
         one.from_fixed(stored.data[t])
+        one.scaled(o, o.multiplier, o.addend)
         planes(c, o, one, t)
 
 
 def planes(c: Context, o: Any, one: Pass, tile: int) -> None:
-    """Let a pass write codes of several bits, and append it."""
+    """Let a pass, which is scaled, write codes of several bits, and append it."""
     if o.bits > c.accelerator.code_bits:
         raise c.refuse(o, f"array.code_bits must be at least {o.bits}, not {c.accelerator.code_bits}")
-    one.scaled(o, o.multiplier, o.addend)
     target = codes_of(c, o.name)
-    one.operands |= {"sets": 1, "planes": o.bits, "code_signed": int(o.set == "signed"), "code_line_1": target.lines}
-    one.write("code_line", target.data[tile], "activation", target.lines * o.bits)
+    one.operands |= {"sets": 1, "planes": o.bits, "code_signed": int(o.set == "signed")}
+    one.operands["code_line_1"] = target.plane_lines
+    one.write("code_line", target.data[tile], "activation", target.plane_lines * o.bits)
     add_passes(c, f"{o.name}[{tile}]", [one])
 
 
@@ -145,22 +146,6 @@ def _replaced(c: Context, o: Operation, other: str) -> str | None:
     """Return the residual if its lines can be overwritten: what else reads it was done when it was made."""
     rest = [reader for reader in c.readers[other] if reader.name not in c.done]
     return other if rest == [o] else None
-
-
-def add(c: Context, o: Any) -> None:
-    """`add` of two fixed values that are there."""
-    if o.name in c.done:
-        return
-    left, right = o.sources
-    channels = {c.value(name).channels for name in (left, right)}
-    if len(channels) > 1:
-        raise c.refuse(o, f"both values must have the same channels, not {sorted(channels)}, to be added here")
-    passes = []
-    for t, rows in enumerate(c.tiles(o.name)):
-        one = Pass(c, rows, c.value(o.name).channels)
-        one.from_fixed(fixed_of(c, left).data[t])
-        passes.append(one)
-    begin(c, o.name, _with_residual(c, passes, right))
 
 
 def embed(c: Context, o: Any) -> None:

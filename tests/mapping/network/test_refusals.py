@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mapping.errors import MappingError
@@ -16,7 +17,6 @@ from tests.mapping.network.odd import WIDTH, Graph, attending, ending
 from tests.mapping.network.points import SMALL, mixed, network, resized
 
 Refused = Callable[..., str]
-NO_UNIT = "the machine has no unit for this operation yet"
 
 #: what differs from `SKETCH`, what differs from `SMALL`, the message
 CLASSES = "text.classes must be at least 3"
@@ -115,20 +115,6 @@ def test_planes(bits: int, refused: Refused) -> None:
     assert message == f"m0.in (quantize): array.code_bits must be at least {bits}, not 1"
 
 
-def bending(op: str, *sources: str, **attributes: Any) -> Network:
-    """Return a network with an operation that reads x and more."""
-    return ending(lambda g: g.append(getattr(ops, op)("bent", sources, *attributes.values())))
-
-
-def concatenated(g: Graph) -> str:
-    codes = g.codes("codes", "x", "signed", 1)
-    return g.requantise("fixed", g.matmul("sums", g.make("Concatenate", "bent", codes, codes), WIDTH))
-
-
-def wider(g: Graph) -> str:
-    return g.make("Add", "sum", g.requantise("wide", g.matmul("m", g.codes("c", "x", "signed", 1), WIDTH + 6)), "x")
-
-
 def contextual(make: Callable[[Graph, str], str]) -> Network:
     """Return a network that makes something of a context."""
     return ending(lambda g: make(g, g.attention("context", *(g.operand(n) for n in ("query", "key", "value")))))
@@ -152,30 +138,39 @@ def the_same_twice(g: Graph) -> tuple[str, str, str]:
     return query, query, g.operand("value")
 
 
-TWO_BITS = "operands must be bits here, not signed 2-bit codes [n, 24]"
+def other_channels(g: Graph) -> str:
+    narrow = g.codes("narrow", g.matmul("m", g.codes("c", "x", "signed", 1), WIDTH - 6), "signed", 1)
+    return g.requantise("fixed", g.matmul("sums", g.make("Concatenate", "both", narrow, "c"), WIDTH))
+
+
+def large_addends(g: Graph) -> str:
+    context = g.attention(
+        "context", *(g.operand(n, s) for n, s in zip(("query", "key", "value"), (1, 1, 2), strict=True))
+    )
+    addend = np.full(WIDTH, 1 << 30, np.int32)
+    made = ops.Quantize("codes", (context,), "signed", 2, 31, np.ones(WIDTH, np.int16), addend)
+    return g.requantise("fixed", g.matmul("sums", g.append(made), WIDTH))
+
+
+MEETS = "context.scores (scores): signed bits must meet signed bits here, not"
 GRAPHS: dict[str, tuple[Callable[[], Network], str]] = {
-    "multiply": (lambda: bending("Multiply", "x", "x", fraction=8, shift=8), f"bent (multiply): {NO_UNIT}"),
-    "maximum": (lambda: bending("Maximum", "x", "embed"), f"bent (maximum): {NO_UNIT}"),
-    "table": (lambda: ending(lambda g: g.table("bent", "x")), f"bent (table): {NO_UNIT}"),
-    "concatenate": (lambda: ending(concatenated), f"bent (concatenate): {NO_UNIT}"),
-    "unsigned keys": (
-        lambda: operands((1, 1, 1), "sus"),
-        "context.scores (scores): signed codes must meet signed ones here, not unsigned ones",
+    "unsigned keys": (lambda: operands((1, 1, 1), "sus"), f"{MEETS} unsigned 1-bit codes [n, 24]"),
+    "wide keys": (lambda: operands((1, 2, 1)), f"{MEETS} signed 2-bit codes [n, 24]"),
+    "planes": (
+        lambda: operands((8, 8, 1)),
+        "query (quantize): array.code_bits must be at least 8, not 4",
     ),
-    "wide queries": (lambda: operands((2, 1, 1)), f"context.scores (scores): {TWO_BITS}"),
-    "wide keys": (lambda: operands((1, 2, 1)), f"context.scores (scores): {TWO_BITS}"),
-    "wide values": (lambda: operands((1, 1, 2)), f"context (context): {TWO_BITS}"),
     "fixed context": (
         lambda: contextual(lambda g, c: g.requantise("fixed", c)),
-        "fixed (requantise): context must become bits at once here",
+        "fixed (requantise): context must become codes at once here",
     ),
-    "wide context": (
-        lambda: contextual(lambda g, c: g.requantise("f", g.matmul("m", g.codes("codes", c, "signed", 2), 8))),
-        "codes (quantize): context must become bits at once here",
+    "large addends": (
+        lambda: ending(large_addends),
+        "codes (quantize): twice the sums must not need a shift above 31 or an addend of more than 32 bits here",
     ),
     "other channels": (
-        lambda: ending(wider),
-        "sum (add): both values must have the same channels, not [24, 30], to be added here",
+        lambda: ending(other_channels),
+        "both (concatenate): all sources must have the same channels here, not [18, 24]",
     ),
     "queries as keys": (
         lambda: attending(the_same_twice),
@@ -188,31 +183,6 @@ GRAPHS: dict[str, tuple[Callable[[], Network], str]] = {
 def test_graphs(name: str, refused: Refused) -> None:
     build, message = GRAPHS[name]
     assert refused(MappingError, map_network, SMALL, build(), (0,) * 9) == message
-
-
-def queries_of_fixed_values(g: Graph) -> tuple[str, str, str]:
-    return g.codes("query", "x", "signed", 1), g.operand("key"), g.operand("value")
-
-
-def queries_of_a_context(g: Graph) -> tuple[str, str, str]:
-    query, key, value = (g.operand(n) for n in ("query", "key", "value"))
-    return g.codes("again", g.attention("first", query, key, value), "signed", 1), key, value
-
-
-UNUSUAL = {
-    "fixed": lambda: attending(queries_of_fixed_values),
-    "context": lambda: attending(queries_of_a_context),
-    "wide": lambda: operands((2, 1, 1), "uss"),
-}
-
-
-@pytest.mark.parametrize("name", UNUSUAL)
-def test_operands_of_attention_that_no_product_makes(name: str) -> None:
-    try:
-        map_network(SMALL, UNUSUAL[name](), (0,) * 9)
-    except (MappingError, KeyError) as error:
-        message = f"{type(error).__name__}: {error}"
-    assert message.startswith("MappingError: context.scores (scores): ")
 
 
 class TestSentences:

@@ -1,0 +1,182 @@
+"""Context: products of attention codes and values, and the codes that are made of their sums."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hw.isa import Destination, Opcode, Unit
+from mapping.whole.context import Context, Stored
+from mapping.whole.copies import operand_of
+from mapping.whole.kinds import Kinds
+from mapping.whole.operands import heads_of, scores_of
+from mapping.whole.parameters import Packing
+from mapping.whole.rows import Pass
+from mapping.whole.streams import planes
+from mapping.whole.work import Datum, Parcel, Work
+
+if TYPE_CHECKING:
+    from mapping.whole.emitter import Emitter
+
+_MAX_SHIFT, _MAX_ADDEND = 31, (1 << 31) - 1
+
+
+class _Heads:
+    """The MATMULs of attention codes and values; the channels of a head begin at a column group of their own."""
+
+    def __init__(self, c: Context, o: Any) -> None:
+        a, (codes, values) = c.accelerator, o.sources
+        self.c, self.o = c, o
+        self.heads, self.width = heads_of(c, o)
+        self.groups = -(-self.width // a.columns)
+        self.spare = self.groups * a.columns - self.width
+        self.kinds = Kinds(c, o, codes, values)
+        self.codes, self.values = c.stored[codes, "attention"], operand_of(c, o, values)
+        rows = c.rows_of(values)
+        self.stride, self.words = c.parameters.lines_of(rows), c.parameters.words_of(rows)
+        self.kinds.check_inputs(self.words)
+        pitch = self.groups * a.columns
+        self.packing = Packing(self.heads, self.width, pitch if self.heads > 1 else self.width)
+
+    def channels(self, head: int) -> list[np.ndarray]:
+        """Return the column groups of a head."""
+        return self.c.groups(np.arange(head * self.width, (head + 1) * self.width))
+
+    def reads(self, tile: int, head: int) -> list[Datum]:
+        """Return the data of a row tile and a head."""
+        return [self.codes.data[tile * self.heads + head], *self.values.data[head :: self.heads]]
+
+    def cycles(self, rows: int) -> int:
+        """About how long a row tile of a head takes."""
+        return self.groups * max(self.words * self.kinds.pairs, -(-rows // self.c.accelerator.drain_rows))
+
+    def turn(self, tile: int, head: int) -> tuple[int, ...]:
+        """Return the turn of the work of a row tile and a head."""
+        return self.c.attention_turn(scores_of(self.c, self.o), 0, tile, head)
+
+    def matmul(self, e: Emitter, tile: int, rows: int, head: int) -> None:
+        """Add the MATMUL."""
+        left = self.codes.data[tile * self.heads + head].line
+        lines = self.groups * self.stride
+        right = self.values.data[head].line + head * lines
+        e.add(
+            Opcode.MATMUL,
+            self.kinds.operands(self.codes, self.values)
+            | {"first": 1, "handover": 1, "keys": 1, "activation_line": left, "weight_line": right, "pad": 0}
+            | {"words": self.words, "rows": rows, "column_groups": self.groups}
+            | {"activation_stride": 0, "weight_stride": self.stride},
+            [
+                ("activation", left, self.kinds.left_planes * self.codes.plane_lines),
+                *(("key", right + v * self.values.plane_lines, lines) for v in range(self.kinds.right_planes)),
+            ],
+        )
+
+
+def context(c: Context, o: Any) -> None:
+    """`context`: for each row tile and head a product, to bits of the next layer or to sums that VECTOR reads."""
+    heads = _Heads(c, o)
+    for reader in c.readers[o.name]:
+        if reader.op == "binarize":
+            _bits(heads, reader)
+        elif reader.op == "quantize":
+            _codes(heads, reader)
+        else:
+            raise c.refuse(reader, "context must become codes at once here")
+
+
+def _bits(heads: _Heads, reader: Any) -> None:
+    c = heads.c
+    stored = _flat(heads, reader.name, 1)
+    for t, rows in enumerate(c.tiles(reader.name)):
+        last: Work | None = None
+        for head in range(heads.heads):
+            parcel = _thresholds(heads, reader, head)
+            last = c.add(
+                f"{reader.name}[{t}, {head}]",
+                Unit.ARRAY,
+                heads.cycles(rows),
+                lambda e, t=t, rows=rows, head=head, parcel=parcel: _binarize(  # type: ignore[misc]
+                    e, heads, (t, rows, head), parcel, stored.data[t]
+                ),
+                reads=heads.reads(t, head),
+                writes=[stored.data[t]],
+                parcels=[parcel],
+                after=[last] if last is not None else [],
+                turn=heads.turn(t, head),
+            )
+
+
+def _flat(heads: _Heads, name: str, bits: int) -> Stored:
+    """Return room for the codes of all heads."""
+    c = heads.c
+    lines = c.parameters.lines_of(heads.packing.bits)
+    areas = [c.area("activation", lines * bits, name) for _ in c.tiles(name)]
+    data = [Datum(f"{name}[{t}]", area) for t, area in enumerate(areas)]
+    c.stored[name, "flat"] = Stored(data, heads.packing, plane_lines=lines)
+    return c.stored[name, "flat"]
+
+
+def _thresholds(heads: _Heads, reader: Any, head: int) -> Parcel:
+    parameters, thresholds = heads.c.parameters, reader.thresholds.astype(np.int64) << heads.kinds.plain
+    name = f"{reader.name}.thresholds[{head}]"
+    return parameters.once(
+        ("thresholds", reader.name, head),
+        lambda: parameters.thresholds(name, thresholds, reader.polarity, heads.channels(head)),
+    )
+
+
+def _binarize(e: Emitter, heads: _Heads, where: tuple[int, int, int], parcel: Parcel, datum: Datum) -> None:
+    (tile, rows, head), groups, a = where, heads.groups, heads.c.accelerator
+    place = head * groups
+    first, last = place // a.line_groups, (place + groups - 1) // a.line_groups
+    heads.matmul(e, tile, rows, head)
+    e.add(
+        Opcode.BINARIZE,
+        {"destination": Destination.ACTIVATION, "threshold_line": parcel.line, "output_line": datum.line}
+        | {"output_group": place, "output_stride": 0, "rows": rows, "column_groups": groups, "spare": heads.spare},
+        [("threshold", parcel.line, groups)],
+        [("activation", datum.line + first, last - first + 1)],
+    )
+
+
+def _codes(heads: _Heads, reader: Any) -> None:
+    """Codes of several bits: the sums of all heads, and a VECTOR over them and the gaps between the heads."""
+    c, a, doubled = heads.c, heads.c.accelerator, heads.kinds.plain
+    if reader.shift + doubled > _MAX_SHIFT or int(np.abs(reader.addend).max()) << doubled > _MAX_ADDEND:
+        raise c.refuse(reader, "twice the sums must not need a shift above 31 or an addend of more than 32 bits here")
+    _flat(heads, reader.name, reader.bits)
+    row_lines = -(-heads.heads * heads.groups * a.columns // a.sum_line_sums)
+    spread = np.zeros((2, heads.packing.bits), np.int64)
+    spread[:, heads.packing.positions()] = reader.multiplier, reader.addend
+    for t, rows in enumerate(c.tiles(reader.name)):
+        area = c.area("sums", -(-rows // a.drain_rows) * row_lines, f"{reader.name}.sums")
+        datum = Datum(f"{reader.name}.sums[{t}]", area)
+        for head in range(heads.heads):
+            c.add(
+                f"{reader.name}.sums[{t}, {head}]",
+                Unit.ARRAY,
+                heads.cycles(rows),
+                lambda e, t=t, rows=rows, head=head, datum=datum: _sums(  # type: ignore[misc]
+                    e, heads, (t, rows, head), datum, row_lines
+                ),
+                reads=heads.reads(t, head),
+                writes=[datum],
+                turn=heads.turn(t, head),
+            )
+        one = Pass(c, rows, heads.packing.bits)
+        one.from_sums(datum)
+        one.scaled(reader, spread[0], spread[1], doubled)
+        planes(c, reader, one, t)
+
+
+def _sums(e: Emitter, heads: _Heads, where: tuple[int, int, int], datum: Datum, row_lines: int) -> None:
+    tile, rows, head = where
+    heads.matmul(e, tile, rows, head)
+    e.add(
+        Opcode.SUMS,
+        {"output_line": datum.line, "output_group": head * heads.groups, "output_stride": row_lines}
+        | {"rows": rows, "column_groups": heads.groups, "spare": heads.spare},
+        [],
+        [("sums", datum.line, datum.area.lines)],
+    )

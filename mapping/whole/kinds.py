@@ -1,0 +1,44 @@
+"""How a product of codes with codes counts: sets, planes, and what the array makes of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mapping.whole.context import Context, Stored
+
+
+class Kinds:
+    """The sets and planes of the two operands of an operation; sums of what `plain` products give are doubled."""
+
+    def __init__(self, c: Context, o: Any, left: str, right: str) -> None:
+        self._c, self._o = c, o
+        one, other = c.value(left), c.value(right)
+        if one.bits == 1 and one.set == "signed" and (other.bits, other.set) != (1, "signed"):
+            raise c.refuse(o, f"signed bits must meet signed bits here, not {other}")
+        self.left_planes, self.right_planes = one.bits, other.bits
+        self.unsigned = int(one.bits > 1 or one.set == "unsigned")
+        self.plain = int(self.unsigned and (other.bits, other.set) != (1, "signed"))
+        self._negative = tuple(int(value.bits > 1 and value.set == "signed") for value in (one, other))
+
+    def operands(self, left: Stored, right: Stored) -> dict[str, int]:
+        """Return the operands of a MATMUL that say how it counts."""
+        several = {"activation": (self.left_planes, left), "weight": (self.right_planes, right)}
+        result = {"unsigned": self.unsigned, "plain": self.plain}
+        for (name, (planes, stored)), negative in zip(several.items(), self._negative, strict=True):
+            stride = stored.plane_lines if planes > 1 else 0
+            result |= {f"{name}_planes": planes, f"{name}_plane_stride": stride, f"{name}_negative": negative}
+        return result
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of planes: how often a tile goes through its words."""
+        return self.left_planes * self.right_planes
+
+    def check_inputs(self, words: int) -> None:
+        """Refuse sums that the array cannot hold."""
+        a = self._c.accelerator
+        largest = ((1 << self.left_planes) - 1) * ((1 << self.right_planes) - 1)
+        reach = words * a.word_bits * largest << self.plain
+        if reach > a.max_inputs:
+            need = (reach + 1).bit_length() + 1
+            raise self._c.refuse(self._o, f"array.sum_bits must be at least {need}, not {a.sum_bits}")
