@@ -26,6 +26,7 @@ _run = cycle.cached_run(
 _NEEDS = {
     Opcode.VECTOR: "vector_lanes",
     Opcode.MEAN: "vector_lanes",
+    Opcode.TABLE: "vector_lanes",
     Opcode.SOFTMAX: "row_lanes",
     Opcode.CLASSIFY: "classes",
     Opcode.EXIT: "classes",
