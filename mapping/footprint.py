@@ -34,6 +34,8 @@ def footprint(sizes: Sizes, where: Where, spare: int = 0) -> Footprint:
             return rows.softmax(sizes, where)
         case Opcode.MEAN:
             return rows.mean(sizes, where)
+        case Opcode.TABLE:
+            return rows.table(sizes, where)
         case Opcode.CLASSIFY:
             return rows.classify(sizes, where)
         case Opcode.EXIT:

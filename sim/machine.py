@@ -18,6 +18,7 @@ from sim.errors import MachineError
 from sim.rules import check_binarize, check_exit, check_sums, require
 from sim.softmax import Softmax
 from sim.sums import write_sums
+from sim.table import execute_table
 from sim.tiles import Tiles, compute_tiles
 from sim.transfers import beat_numbers, gathered_offsets, read_rows, require_rows, segment_offsets, write_rows
 from sim.vector import Vector
@@ -107,19 +108,26 @@ class Machine:
                 return self._store(instruction)
             case Opcode.SUMS:
                 return self._sums(instruction)
-            case Opcode.VECTOR:
-                return self.vector.execute(instruction, self.buffers)
+            case Opcode.VECTOR | Opcode.MEAN | Opcode.TABLE | Opcode.CLASSIFY:
+                return self._vector(instruction)
             case Opcode.SOFTMAX:
                 return self.row.execute(instruction, self.buffers)
-            case Opcode.MEAN:
-                return execute_mean(self.accelerator, instruction, self.vector.fixed)
-            case Opcode.CLASSIFY:
-                return self.classifier.execute(instruction, self.vector.fixed, self.buffers)
             case Opcode.EXIT:
                 check_exit(self.accelerator)
             case Opcode.HALT:
                 self.finish(instruction)
         return 0
+
+    def _vector(self, i: Instruction) -> int:
+        """Execute an instruction of the unit VECTOR."""
+        match i.opcode:
+            case Opcode.MEAN:
+                return execute_mean(self.accelerator, i, self.vector.fixed)
+            case Opcode.TABLE:
+                return execute_table(self.accelerator, i, self.vector.fixed, self.buffers["scale"][0])
+            case Opcode.CLASSIFY:
+                return self.classifier.execute(i, self.vector.fixed, self.buffers)
+        return self.vector.execute(i, self.buffers)
 
     def finish(self, i: Instruction) -> None:
         """End the run with a HALT or an EXIT; nothing may be on its way to DRAIN."""

@@ -14,6 +14,8 @@ MAX_ROWS = 1024
 SOFTMAX_PLANES = (1, 2, 4)
 MAX_MEAN_MULTIPLIER = (1 << 15) - 1
 MAX_MEAN_SHIFT = 24
+MAX_TABLE_ROWS = 64
+MAX_TABLE_SHIFT = 8
 
 
 def require(holds: int, what: str, constraint: str, found: int) -> None:
@@ -106,13 +108,20 @@ def check_vector(accelerator: Accelerator, i: Instruction) -> None:
         value = getattr(i, name)
         wide = "normalise is 1" if i.normalise else f"source is {Source.SUMS:d}" if from_sums else ""
         require(i.scale or not (wide and value), name, f"0 where {wide} without scale", value)
+    require(i.add or not i.maximum, "maximum", "0 where add is 0", i.maximum)
+    require(i.scale or not i.multiply, "multiply", "0 where scale is 0", i.multiply)
+    require(not (i.multiply and i.add), "add", "0 where multiply is 1", i.add)
     _check_code_planes(accelerator, i)
-    steps = i.rows * -(-i.channels // accelerator.vector_lanes)
-    for name in ("source_line", "add_line"):
-        line = getattr(i, name)
-        if i.keep and (i.add if name == "add_line" else i.source == Source.FIXED):
-            far = line == i.fixed_line or abs(line - i.fixed_line) >= steps
-            require(far, name, f"fixed_line {i.fixed_line} or at least {steps} lines away from it", line)
+    for name, read in (("source_line", i.source == Source.FIXED), ("add_line", i.add or i.multiply)):
+        if i.keep and read:
+            _check_replaced(accelerator, i, name)
+
+
+def _check_replaced(accelerator: Accelerator, i: Instruction, name: str) -> None:
+    """Refuse lines of the fixed buffer that one step reads and another one writes."""
+    line, lines = getattr(i, name), i.rows * -(-i.channels // accelerator.vector_lanes)
+    far = line == i.fixed_line or abs(line - i.fixed_line) >= lines
+    require(far, name, f"fixed_line {i.fixed_line} or at least {lines} lines away from it", line)
 
 
 def _check_source(accelerator: Accelerator, i: Instruction) -> None:
@@ -123,7 +132,7 @@ def _check_source(accelerator: Accelerator, i: Instruction) -> None:
     if not embeds:
         return
     require(accelerator.token_lines, "token_lines", f"at least 1 for source {Source.EMBEDDING:d}", 0)
-    for name, single in (("normalise", 0), ("scale", 0), ("add", 0), ("planes", 1)):
+    for name, single in (*((flag, 0) for flag in ("normalise", "scale", "add", "maximum", "multiply")), ("planes", 1)):
         value = getattr(i, name)
         require(value == single, name, f"{single} where source is {Source.EMBEDDING:d}", value)
 
@@ -169,6 +178,15 @@ def check_mean(accelerator: Accelerator, i: Instruction) -> None:
     outside = i.fixed_line + slices <= i.source_line or i.fixed_line >= end
     read = f"such that its {slices} lines are none of {i.source_line} to {end - 1}, which are read"
     require(outside, "fixed_line", read, i.fixed_line)
+
+
+def check_table(accelerator: Accelerator, i: Instruction) -> None:
+    """Refuse a TABLE that breaks a rule, apart from where its lines are."""
+    require(accelerator.vector_lanes, "vector_lanes", "at least 1 for TABLE", 0)
+    for name, most in (("rows", MAX_TABLE_ROWS), ("channels", MAX_CHANNELS), ("shift", MAX_TABLE_SHIFT)):
+        value = getattr(i, name)
+        require(value <= most, name, f"at most {most}", value)
+    _check_replaced(accelerator, i, "source_line")
 
 
 def check_classify(accelerator: Accelerator, i: Instruction) -> None:

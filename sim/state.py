@@ -45,6 +45,7 @@ _OPERANDS: dict[Opcode, tuple[str, ...]] = {
     Opcode.SOFTMAX: ("rows", "keys", "planes"),
     Opcode.MEAN: ("rows", "channels"),
     Opcode.CLASSIFY: ("classes", "channels"),
+    Opcode.TABLE: ("rows", "channels"),
     Opcode.EXIT: (),
     Opcode.FENCE: (),
     Opcode.HALT: (),
@@ -223,6 +224,8 @@ def instruction_table(accelerator: Accelerator, instructions: tuple[Instruction,
             operands[0] *= i.activation_planes * i.weight_planes
         elif i.opcode is Opcode.LOAD and operands[_GATHER]:
             operands[1] = 0
+        elif i.opcode is Opcode.TABLE:
+            operands = [i.rows * i.channels]
         elif i.opcode in _STEPS:
             operands = _STEPS[i.opcode](accelerator, i)
         rows.append((i.opcode.value, unit, i.wait, i.signal, *operands, *(0,) * (OP_COLUMNS - OP_A - len(operands))))

@@ -28,6 +28,7 @@ _recorded_run = cycle.cached_recorded_run(_SOURCES)
 _NEEDS = {
     Opcode.VECTOR: "vector_lanes",
     Opcode.MEAN: "vector_lanes",
+    Opcode.TABLE: "vector_lanes",
     Opcode.SOFTMAX: "row_lanes",
     Opcode.CLASSIFY: "classes",
     Opcode.EXIT: "classes",

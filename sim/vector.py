@@ -10,6 +10,7 @@ from hw.arch import Accelerator
 from hw.isa import Instruction, Source
 from sim.checksum import checksum, fold_bits
 from sim.embedding import embedded_rows, require_embedding_lines
+from sim.entries import read_entries, signed_field
 from sim.moments import Moments, round_shift, saturate
 from sim.rules import check_vector
 from sim.sums import read_sum_rows, require_sum_rows
@@ -45,7 +46,8 @@ class Vector:
         if i.scale:
             y = _scaled(i, y, *self._scales(i, slices, buffers["scale"][0]))
         if i.add:
-            y = saturate(y + self._fixed_rows(i.add_line, i.rows, slices), _FIXED_BITS)
+            other = self._fixed_rows(i.add_line, i.rows, slices)
+            y = np.maximum(y, other) if i.maximum else saturate(y + other, _FIXED_BITS)
         valid = np.arange(y.shape[1]) < i.channels
         kept = np.where(valid, y, 0)
         codes = self._codes(i, y, slices, buffers["level"][0]) & valid
@@ -66,9 +68,9 @@ class Vector:
             require_embedding_lines(a, i, slices)
         else:
             require_lines("fixed", i.source_line, count, a.fixed_lines)
-        if i.scale:
+        if i.scale and not i.multiply:
             require_lines("scale", i.scale_line, slices, a.scale_lines)
-        if i.add:
+        if i.add or i.multiply:
             require_lines("fixed", i.add_line, count, a.fixed_lines)
         if i.keep:
             require_lines("fixed", i.fixed_line, count, a.fixed_lines)
@@ -88,14 +90,11 @@ class Vector:
         return self.fixed[line : line + rows * slices].reshape(rows, -1)
 
     def _scales(self, i: Instruction, slices: int, buffer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return multipliers and addends."""
-        entries = self._entries(i.scale_line, slices, buffer)
-        return _signed(entries, 0, 16), _signed(entries, 16, 32)
-
-    def _entries(self, line: int, slices: int, buffer: np.ndarray) -> np.ndarray:
-        """Return the entries of 64 bits of lines of scales or levels, int64 [slice * lane]."""
-        used = buffer[line : line + slices, : self.accelerator.vector_lanes * 8]
-        return np.ascontiguousarray(used).view("<i8").ravel()
+        """Return multipliers and addends: of each channel, or with `multiply` of each number of the rows."""
+        if i.multiply:
+            return self._fixed_rows(i.add_line, i.rows, slices), np.zeros(1, np.int64)
+        entries = read_entries(self.accelerator, buffer, i.scale_line, slices)
+        return signed_field(entries, 0, 16), signed_field(entries, 16, 32)
 
     # --- codes ---------------------------------------------------------------------------------------------------
 
@@ -105,10 +104,10 @@ class Vector:
             return (y >> np.arange(i.planes - 1, -1, -1)[:, None, None] & 1) != 0
         codes = np.zeros((i.sets, *y.shape), bool)
         if i.sets:
-            entries = self._entries(i.level_line, slices, buffer)
+            entries = read_entries(self.accelerator, buffer, i.level_line, slices)
             for s in range(i.sets):
                 polarity = entries >> 18 * s + _THRESHOLD_BITS & 1
-                codes[s] = (y >= _signed(entries, 18 * s, _THRESHOLD_BITS)) ^ (polarity != 0)
+                codes[s] = (y >= signed_field(entries, 18 * s, _THRESHOLD_BITS)) ^ (polarity != 0)
         return codes
 
     def _checksum(self, y: np.ndarray, codes: np.ndarray, planes: int) -> int:
@@ -137,8 +136,3 @@ def _scaled(i: Instruction, v: np.ndarray, multipliers: np.ndarray, addends: np.
     if i.planes == 1:
         return saturate(y, _FIXED_BITS)
     return saturate(y, i.planes) if i.code_signed else np.clip(y, 0, (1 << i.planes) - 1)
-
-
-def _signed(entries: np.ndarray, offset: int, width: int) -> np.ndarray:
-    """Return the signed field of each entry of 64 bits."""
-    return entries << 64 - offset - width >> 64 - width

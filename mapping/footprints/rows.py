@@ -1,4 +1,4 @@
-"""Footprints of VECTOR, MEAN, CLASSIFY and SOFTMAX."""
+"""Footprints of VECTOR, MEAN, TABLE, CLASSIFY and SOFTMAX."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ MAX_EPSILON = (1 << 31) - 1
 MAX_KEYS = MAX_MEAN_ROWS = 1024
 MAX_MEAN_SHIFT = 24
 MEAN_FACTOR = 1 << 15
+MAX_TABLE_ROWS = 64
+MAX_TABLE_SHIFT = 8
+TABLE_PIECES = 256
 SOFTMAX_PLANES = (1, 2, 4)
 
 Read = tuple[str, Box]
@@ -35,12 +38,13 @@ def vector(sizes: Sizes, where: Where) -> Footprint:
         int(source),
     )
     _check_steps(where, source)
+    _check_operation(where)
     _check_planes(sizes, where)
     steps = where["rows"] * slices
     reads = list(_sources(sizes, where, source, slices))
-    if where["scale"]:
+    if where["scale"] and not where["multiply"]:
         reads.append(("scale", Box(1, where["scale_line"], slices)))
-    if where["add"]:
+    if where["add"] or where["multiply"]:
         reads.append(("fixed", Box(1, where["add_line"], steps)))
     if where["sets"] and where["planes"] == 1:
         reads.append(("level", Box(1, where["level_line"], slices)))
@@ -56,7 +60,7 @@ def _check_steps(where: Where, source: Source) -> None:
     if source is not Source.FIXED:
         where.zero("normalise", "where source is not fixed (1)")
     if source is Source.EMBEDDING:
-        for name in ("scale", "add"):
+        for name in ("scale", "add", "maximum", "multiply"):
             where.zero(name, "where source is embedding (2)")
     else:
         where.zero("typed", "where source is not embedding (2)")
@@ -64,6 +68,16 @@ def _check_steps(where: Where, source: Source) -> None:
     if not where["scale"] and (where["normalise"] or source is Source.SUMS):
         for name in ("add", "keep", "statistics"):
             where.zero(name, f"{wide} without scale")
+
+
+def _check_operation(where: Where) -> None:
+    """Check what is made of the numbers of `add_line`."""
+    if not where["add"]:
+        where.zero("maximum", "where add is 0")
+    if not where["scale"]:
+        where.zero("multiply", "where scale is 0")
+    if where["multiply"]:
+        where.zero("add", "where multiply is 1")
 
 
 def _check_planes(sizes: Sizes, where: Where) -> None:
@@ -78,10 +92,16 @@ def _check_planes(sizes: Sizes, where: Where) -> None:
 
 def _check_replaced(where: Where, source: Source, steps: int) -> None:
     """Check that no step reads what another step of the instruction writes."""
-    line = where["fixed_line"]
-    for name, there in (("source_line", source is Source.FIXED), ("add_line", where["add"])):
-        apart = not there or where[name] == line or abs(where[name] - line) >= steps
-        where.require(apart, name, f"fixed_line {line} or at least {steps} lines away from it", where[name])
+    for name, there in (("source_line", source is Source.FIXED), ("add_line", where["add"] or where["multiply"])):
+        if there:
+            _apart(where, name, steps)
+
+
+def _apart(where: Where, name: str, lines: int) -> None:
+    """Check that as many lines as are written, from another one on, are the same ones or none of them."""
+    line, written = where[name], where["fixed_line"]
+    apart = line == written or abs(line - written) >= lines
+    where.require(apart, name, f"fixed_line {written} or at least {lines} lines away from it", line)
 
 
 def _sources(sizes: Sizes, where: Where, source: Source, slices: int) -> list[Read]:
@@ -135,6 +155,17 @@ def mean(sizes: Sizes, where: Where) -> Footprint:
         apart, "fixed_line", f"apart from the lines {read.start}-{read.stop - 1} that are read", written.start
     )
     return _inside(sizes, where, [("fixed", read)], [Put("fixed", written)])
+
+
+def table(sizes: Sizes, where: Where) -> Footprint:
+    """Return what a TABLE touches."""
+    lines = where["rows"] * _slices(sizes, where)
+    where.at_most("rows", MAX_TABLE_ROWS)
+    where.at_most("shift", MAX_TABLE_SHIFT)
+    _apart(where, "source_line", lines)
+    pieces = Box(1, where["table_line"], -(-TABLE_PIECES // sizes.accelerator.vector_lanes))
+    reads = [("fixed", Box(1, where["source_line"], lines)), ("scale", pieces)]
+    return _inside(sizes, where, reads, [Put("fixed", Box(1, where["fixed_line"], lines))])
 
 
 def classify(sizes: Sizes, where: Where) -> Footprint:

@@ -127,9 +127,9 @@ def _vector(a: Accelerator, i: Instruction) -> Accesses:
     else:
         reads = _lines("word", i.source_line, i.rows * word_lines(a, slices)) | _lines("embedding", i.add_line, count)
         reads |= _lines("embedding", i.scale_line, count if i.typed else slices)
-    if i.scale:
+    if i.scale and not i.multiply:
         reads |= _lines("scale", i.scale_line, slices)
-    if i.add:
+    if i.add or i.multiply:
         reads |= _lines("fixed", i.add_line, count)
     writes = _lines("fixed", i.fixed_line, count) if i.keep else set()
     if i.sets:
@@ -158,6 +158,12 @@ def _mean(a: Accelerator, i: Instruction) -> Accesses:
     return _lines("fixed", i.source_line, i.rows * slices), _lines("fixed", i.fixed_line, slices)
 
 
+def _table(a: Accelerator, i: Instruction) -> Accesses:
+    lines = i.rows * -(-i.channels // a.vector_lanes)
+    pieces = _lines("scale", i.table_line, -(-256 // a.vector_lanes))
+    return pieces | _lines("fixed", i.source_line, lines), _lines("fixed", i.fixed_line, lines)
+
+
 def _classify(a: Accelerator, i: Instruction) -> Accesses:
     slices = -(-i.channels // a.vector_lanes)
     reads = _lines("scale", i.scale_line, -(-i.classes // 8) * slices + i.classes)
@@ -173,5 +179,6 @@ _MAKERS: dict[Opcode, Callable[[Accelerator, Instruction], Accesses]] = {
     Opcode.VECTOR: _vector,
     Opcode.SOFTMAX: _softmax,
     Opcode.MEAN: _mean,
+    Opcode.TABLE: _table,
     Opcode.CLASSIFY: _classify,
 }

@@ -12,6 +12,7 @@ from hw.program import Program
 from tests.agreement.loose_products import LooseProducts
 from tests.agreement.loose_rows import LooseRows
 from tests.agreement.loose_scene import Scene
+from tests.agreement.loose_tables import LooseTables
 from tests.agreement.loose_transfers import LooseTransfers
 from tests.agreement.loose_vectors import LooseVectors
 from tests.agreement.loose_votes import LooseVotes
@@ -29,6 +30,7 @@ class LooseProgram:
         self.products = LooseProducts(self.scene)
         self.vectors = LooseVectors(self.scene)
         self.rows = LooseRows(self.scene, self.products)
+        self.tables = LooseTables(self.scene)
         self.votes = LooseVotes(self.scene)
 
     def build(self, parts: int, clean: bool) -> Program:
@@ -55,9 +57,10 @@ class LooseProgram:
             (2, self.rows.scores),
             (3, self.rows.chain),
             (3, self.rows.softmax),
-            (6, lambda: best(vectors.vector)),
+            (8, lambda: best(vectors.vector)),
             (3, lambda: best(vectors.embedding)),
             (2, lambda: best(vectors.mean)),
+            (4, self.tables.table),
             (3, self.votes.classify),
             (2, self.votes.exit),
             (3, lambda: best(self.transfers.load)),

@@ -35,12 +35,18 @@ class LooseVectors:
         planes = number(2, a.code_bits) if a.code_bits > 1 and number(0, 3) == 0 else 1
         if planes > 1 and (place := self._planes(channels, planes)):
             more = {"scale": 1, "sets": 1, "planes": planes, "code_signed": number(0, 1)}
+            if number(0, 2) == 0:
+                operands |= self._factors() | {"add_line": self._fixed(rows, channels)}
             return [make(Opcode.VECTOR, **operands, **place, **more)]
         scale = number(0, 3) > 0
         normalise = source is Source.FIXED and self._may_normalise(rows, channels) and number(0, 3) > 0
         operands |= {"scale": int(scale), "normalise": int(normalise)}
         if scale or (source is Source.FIXED and not normalise):
             operands |= self._result(rows, channels, operands["source_line"] if source is Source.FIXED else None)
+            if operands["add"]:
+                operands["maximum"] = number(0, 1)
+            elif scale and number(0, 1):
+                operands |= self._factors()
         return [make(Opcode.VECTOR, **operands, **self._codes(channels))]
 
     def embedding(self) -> list[Instruction]:
@@ -49,7 +55,8 @@ class LooseVectors:
         if not a.token_lines:
             return []
         rows = number(1, a.rows)
-        slices = number(1, min(_MOST_SLICES, a.level_lines, a.fixed_lines))
+        most = min(_MOST_SLICES, a.level_lines, a.fixed_lines)
+        slices = self.scene.either(most, number(1, most))
         while rows * word_lines(a, slices) > a.word_lines or rows * slices > min(a.embedding_lines, a.fixed_lines):
             rows, slices = max(1, rows - 1), max(1, slices - 1)
         channels = number((slices - 1) * a.vector_lanes + 1, slices * a.vector_lanes)
@@ -148,6 +155,10 @@ class LooseVectors:
         else:
             kept = added = self._fixed(rows, channels) if source is None else source
         return operands | {"fixed_line": kept, "add_line": added}
+
+    def _factors(self) -> Operands:
+        """Return what makes numbers of the fixed buffer factors; where scales are does not matter then."""
+        return {"multiply": 1, "scale_line": self.number(0, 65535)}
 
     def _codes(self, channels: int) -> Operands:
         """Return sets of codes, each in lines of its own or anywhere."""

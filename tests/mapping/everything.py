@@ -13,7 +13,7 @@ from hw.program import Program, Region
 from mapping.checker import check
 from mapping.errors import CheckError
 from tests.mapping.cases import with_operands
-from tests.sim.programs import FENCE, HALT, binarize, load, matmul, store, sums, vector
+from tests.sim.programs import FENCE, HALT, binarize, load, matmul, store, sums, table, vector
 
 TINY = Accelerator(
     name="tiny",
@@ -31,7 +31,7 @@ TINY = Accelerator(
     vector_lanes=8,
     sum_lines=8,
     fixed_lines=32,
-    scale_lines=16,
+    scale_lines=48,
     level_lines=4,
     row_lanes=4,
     score_lines=16,
@@ -73,6 +73,7 @@ def everything() -> Steps:
     """Return the instructions by name, without what orders them."""
     keyed = {"rows": 6, "column_groups": 1}
     wide = {"source": Source.FIXED, "channels": 16, "rows": 4, "scale": 1}
+    pair = {"source": Source.FIXED, "channels": 16, "keep": 1, "add_line": 24}
     return dict(_LOADS) | {
         "embed": vector(source=Source.EMBEDDING, keep=1, statistics=1, add_line=0, scale_line=8, typed=1, **_ROWS),
         "normalise": vector(**wide, normalise=1, keep=1, sets=3, code_line=8, code_line_1=9, code_line_2=10),
@@ -106,6 +107,10 @@ def everything() -> Steps:
         "output": binarize(),
         "store": store(address=WRITE),
         "mean": make(Opcode.MEAN, source_line=8, fixed_line=24, multiplier=1 << 14, channels=16, shift=16, rows=4),
+        "multiply": vector(**pair, scale=1, multiply=1, shift=9, source_line=24, fixed_line=26),
+        "maximum": vector(**pair, add=1, maximum=1, source_line=26, fixed_line=28),
+        "pieces": load(buffer=Buffer.SCALE, row_beats=16, segment_beats=512, line=16),
+        "function": table(source_line=28, fixed_line=24, table_line=16, channels=16, shift=4),
         "classify": make(Opcode.CLASSIFY, **_CLASSIFY),
         "store logits": store(address=WRITE + 16, row_beats=3, segment_beats=3),
         "exit": make(Opcode.EXIT),

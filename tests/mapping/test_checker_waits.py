@@ -8,7 +8,21 @@ from hw.isa import Opcode, Unit, make
 from mapping.checker import check
 from mapping.order import Order
 from tests.mapping.everything import Steps, changing, everything, fenced, program, refusal
-from tests.sim.programs import ARRAY, DRAIN, FENCE, HALT, LOAD, VECTOR, binarize, load, matmul, store, sums, vector
+from tests.sim.programs import (
+    ARRAY,
+    DRAIN,
+    FENCE,
+    HALT,
+    LOAD,
+    VECTOR,
+    binarize,
+    load,
+    matmul,
+    store,
+    sums,
+    table,
+    vector,
+)
 
 CLASSIFY = make(
     Opcode.CLASSIFY,
@@ -41,6 +55,10 @@ NEEDS = [
     (("quantize",), "activation lines 20-21 must be written before being read", "VECTOR"),
     (("output",), "output line 0 must be written before being read", "DRAIN"),
     (("mean",), "fixed lines 24-25 must be written before being read", "VECTOR"),
+    (("pieces",), "scale lines 16-47 must be written before being read", "LOAD"),
+    (("multiply",), "fixed lines 26-27 must be written before being read", "VECTOR"),
+    (("maximum", "pieces"), "fixed lines 28-29 must be written before being read", "VECTOR"),
+    (("function",), "fixed lines 24-25 must be written before being read", "VECTOR"),
     (("classify",), "output lines 0-2 must be written before being read", "VECTOR"),
     (("classify 2",), "output lines 0-2 must be written before being read", "VECTOR"),
 ]
@@ -77,6 +95,23 @@ def test_statistics_let_nothing_be_accepted() -> None:
     check(program(fenced(steps, ("embed",))))
 
 
+@pytest.mark.parametrize(
+    ("name", "waiting"), [("multiply", "maximum"), ("maximum", "function"), ("function", "classify")]
+)
+def test_an_own_wait_orders_what_stands_in_the_fixed_buffer(name: str, waiting: str) -> None:
+    steps = everything()
+    changing("pieces", signal=VECTOR)(steps)
+    changing("function", wait=LOAD)(steps)
+    assert "nothing makes it wait for VECTOR instruction " in refusal(fenced(steps, (name, "pieces")))
+    changing(waiting, wait=VECTOR | steps[waiting].wait)(steps)
+    check(program(fenced(steps, (name, "pieces"))))
+
+
+def test_a_table_settles_nothing() -> None:
+    order = Order([table(), table(), table(wait=VECTOR), HALT], {}, 4)
+    assert [clock[Unit.VECTOR] for clock in order.issued] == [-1, -1, 1, 2]
+
+
 def test_an_own_wait_orders_a_gather() -> None:
     steps = everything()
     changing("word", wait=LOAD)(steps)
@@ -105,7 +140,7 @@ def test_bits_to_output_are_kept_apart_from_classify() -> None:
     steps = everything()
     more = {"more product": matmul(handover=1, activation_line=8), "more": binarize(output_line=3)}
     stored = {"store more": store(line=3, address=4200)}
-    early = behind(behind(steps, "mean", more), "store logits", stored)
+    early = behind(behind(steps, "function", more), "store logits", stored)
     check(program(fenced(early)))
     message = refusal(fenced(early, ("more",)))
     rule = "output buffer must not be written by VECTOR and DRAIN at a time"

@@ -68,6 +68,17 @@ def _fill_entries(machine: Machine, name: str, entries: list[int], line: int) ->
         buffer[line + first // lanes, : len(part)] = np.frombuffer(part, np.uint8)
 
 
+def fill_table(machine: Machine, points: np.ndarray, shift: int, line: int = 0) -> None:
+    """Put the 256 pieces between 257 points into lines of scales from a line on; the rest is ones."""
+    entries = [piece_entry(*ends, shift) for ends in zip(points.tolist(), points[1:].tolist(), strict=False)]
+    _fill_entries(machine, "scale", entries, line)
+
+
+def piece_entry(left: int, right: int, shift: int) -> int:
+    """Return the entry of a straight piece from one number to another; bits that mean nothing are ones."""
+    return (right - left) // 2 & 0xFFFF | (left << shift & 0xFFFFFFFF) << 16 | (right - left) % 2 << 48 | 0x7FFF << 49
+
+
 def fill_entries(machine: Machine, name: str, entries: np.ndarray, bits: int, line: int = 0) -> None:
     """Put unsigned entries of 16 or 32 bits, one behind the other, into a buffer of one bank from a line on."""
     packed = np.frombuffer(entries.astype(f"<u{bits // 8}").tobytes(), np.uint8)

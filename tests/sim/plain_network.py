@@ -1,4 +1,4 @@
-"""MEAN and CLASSIFY written out lane by lane, in integers of any size: what the value model must equal."""
+"""MEAN, TABLE and CLASSIFY written out lane by lane, in integers of any size: what the value model must equal."""
 
 from __future__ import annotations
 
@@ -37,6 +37,25 @@ class PlainNetwork:
             self.fixed[i.fixed_line + q] = y
             words.append(sum((number & 0xFFFF) << 16 * lane for lane, number in enumerate(y)))
         return plain_checksum(words)
+
+    def table(self, i: Instruction) -> int:
+        """Execute a TABLE that breaks no rule; return its checksum."""
+        lanes, words = self.a.vector_lanes, []
+        slices = -(-i.channels // lanes)
+        for place in range(i.rows * slices):
+            y = [0] * lanes
+            for lane in range(min(lanes, i.channels - place % slices * lanes)):
+                x = clamped(self.fixed[i.source_line + place][lane], -(128 << i.shift), (128 << i.shift) - 1)
+                piece, rest = divmod(x, 1 << i.shift)
+                line, entry = divmod(piece + 128, lanes)
+                y[lane] = self.piece(self.scales[i.table_line + line][entry], rest, i.shift)
+            self.fixed[i.fixed_line + place] = y
+            words.append(sum((number & 0xFFFF) << 16 * lane for lane, number in enumerate(y)))
+        return plain_checksum(words)
+
+    def piece(self, entry: int, rest: int, shift: int) -> int:
+        """Return what a piece makes `rest` behind its start."""
+        return rounded(2 * rest * field(entry, 0, 16) + field(entry, 16, 32) + rest * (entry >> 48 & 1), shift)
 
     def classify(self, i: Instruction) -> int:
         """Execute a CLASSIFY that breaks no rule; return its checksum."""

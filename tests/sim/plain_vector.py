@@ -75,12 +75,17 @@ class PlainVector:
             assert c == i.channels
             v = 0 if variance == 0 else clamped(rounded((c * v - s) * root, 3 + e), -(1 << 17), (1 << 17) - 1)
         if i.scale:
-            entry = self.scales[i.scale_line + q][lane]
-            v = rounded(v * field(entry, 0, 16) + field(entry, 16, 32), i.shift)
+            if i.multiply:
+                multiplier, addend = self.fixed[i.add_line + row * slices + q][lane], 0
+            else:
+                entry = self.scales[i.scale_line + q][lane]
+                multiplier, addend = field(entry, 0, 16), field(entry, 16, 32)
+            v = rounded(v * multiplier + addend, i.shift)
             low, high = (0, (1 << i.planes) - 1) if i.planes > 1 and not i.code_signed else self.signed(i.planes)
             v = clamped(v, low, high)
         if i.add:
-            v = clamped(v + self.fixed[i.add_line + row * slices + q][lane], -32768, 32767)
+            other = self.fixed[i.add_line + row * slices + q][lane]
+            v = max(v, other) if i.maximum else clamped(v + other, -32768, 32767)
         return v
 
     def embedded(self, i: Instruction, row: int, q: int, lane: int) -> int:

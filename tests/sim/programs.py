@@ -23,6 +23,7 @@ _VECTOR = {"source": Source.FIXED, "source_line": 0, "channels": 1, "rows": 1}
 _SOFTMAX = {"score_line": 0, "code_line": 0, "keys": 1, "rows": 1, "table_line": 0, "last_entry": 0}
 _SOFTMAX |= {"multiplier": 1, "shift": 0, "level_line": 0}
 _MEAN = {"source_line": 0, "fixed_line": 1, "multiplier": 1 << 14, "channels": 1, "shift": 14, "rows": 1}
+_TABLE = {"source_line": 0, "fixed_line": 0, "table_line": 0, "channels": 1, "rows": 1, "shift": 0}
 _CLASSIFY = {"source_line": 0, "scale_line": 0, "output_line": 0, "classes": 1, "shift": 0, "channels": 1}
 _CLASSIFY |= {"vote_shift": 0, "vote": Vote.SOFT, "first": 1, "multiplier": 1, "bound": 1 << 30}
 
@@ -69,6 +70,11 @@ def softmax(**changes: int) -> Instruction:
 def mean(**changes: int) -> Instruction:
     """Return a MEAN of one channel of one row, from line 0 of the fixed buffer to line 1, or as changed."""
     return make(Opcode.MEAN, **(_MEAN | changes))
+
+
+def table(**changes: int) -> Instruction:
+    """Return a TABLE of one channel of one row, in place, or as changed."""
+    return make(Opcode.TABLE, **(_TABLE | changes))
 
 
 def classify(**changes: int) -> Instruction:
@@ -135,13 +141,15 @@ class RandomProgram:
         return [first, sums(**last) if destination > 1 else binarize(destination=destination, **last)]
 
     def _vector(self) -> Instruction:
-        kind = self.random.integers(0, 6)
+        kind = self.random.integers(0, 7)
         channels, rows = self._number(4 * self.accelerator.vector_lanes), self._number(self.accelerator.rows)
         if kind == 0:
             return mean(channels=channels, rows=self._number(9), **self._tokens(Unit.VECTOR))
         if kind == 1 and self.accelerator.classes:
             classes = self._number(self.accelerator.classes)
             return classify(channels=channels, classes=classes, **self._tokens(Unit.VECTOR))
+        if kind == 2:
+            return table(channels=channels, rows=self._number(4), **self._tokens(Unit.VECTOR))
         some = {name: int(self.random.integers(0, 2)) for name in ("source", "statistics")}
         some |= {"sets": int(self.random.integers(0, 4)), "planes": self._number(2)}
         return vector(channels=channels, rows=rows, **some, **self._tokens(Unit.VECTOR))

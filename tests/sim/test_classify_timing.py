@@ -1,4 +1,4 @@
-"""MEAN, CLASSIFY and EXIT in time against cycles computed by hand from section 3 of docs/machine-network.md.
+"""MEAN, TABLE, CLASSIFY and EXIT in time against cycles computed by hand from section 3 of docs/machine-network.md.
 
 As in `test_vector_timing`, an instruction of VECTOR issued in t has its first step enter in t + 1; the step that enters
 in t leaves stage 6 in t + 6. Instruction n can issue from cycle n + 5.
@@ -13,7 +13,21 @@ import pytest
 from hw.isa import Instruction, Unit
 from sim.memory import MemoryProfile
 from sim.timing import Timing, TimingError, simulate
-from tests.sim.programs import ARRAY, EXIT, FENCE, HALT, LOAD, VECTOR, classify, load, matmul, mean, vector
+from tests.sim.programs import (
+    ARRAY,
+    EXIT,
+    FENCE,
+    HALT,
+    LOAD,
+    VECTOR,
+    binarize,
+    classify,
+    load,
+    matmul,
+    mean,
+    table,
+    vector,
+)
 from tests.sim.test_timing import INSTANT, QUICK, check_states
 from tests.sim.test_timing import run as run_any
 
@@ -30,7 +44,7 @@ def states(timing: Timing) -> list[int]:
     return timing.states[Unit.VECTOR].tolist()[:4]
 
 
-# --- MEAN and CLASSIFY -----------------------------------------------------------------------------------------------
+# --- MEAN, TABLE and CLASSIFY -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -39,6 +53,18 @@ def states(timing: Timing) -> list[int]:
 )
 def test_mean(operands: dict[str, int], steps: int) -> None:
     timing = run(mean(**operands))
+    assert timing.retire[0] == 5 + steps + 7
+    assert states(timing) == [steps, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("operands", "steps"),
+    [({}, 1), ({"channels": 4}, 4), ({"channels": 5, "rows": 3}, 15), ({"channels": 4096, "rows": 64}, 262144)],
+)
+@pytest.mark.parametrize("lanes", [1, 4, 128])
+def test_table(operands: dict[str, int], steps: int, lanes: int) -> None:
+    # A step for each channel, however many lanes there are.
+    timing = run(table(**operands), vector_lanes=lanes)
     assert timing.retire[0] == 5 + steps + 7
     assert states(timing) == [steps, 0, 0, 1]
 
@@ -57,12 +83,20 @@ def test_what_does_not_matter() -> None:
     one = run(classify(classes=3))
     other = run(classify(classes=3, vote=1, swing=5, output_line=3, shift=5, vote_shift=9, multiplier=77, first=0))
     assert one.retire.tolist() == other.retire.tolist()
+    one, other = run(table(rows=2)), run(table(rows=2, source_line=7, fixed_line=3, table_line=5, shift=8))
+    assert one.retire.tolist() == other.retire.tolist()
 
 
 def test_means_follow_without_a_gap() -> None:
     timing = run(mean(rows=3), mean(rows=2), vector(channels=8), mean())
     assert timing.issue[:4].tolist() == [5, 8, 10, 12]
     assert timing.retire[:4].tolist() == [15, 17, 19, 20]
+
+
+def test_tables_follow_without_a_gap() -> None:
+    timing = run(table(channels=3), table(channels=2, rows=2), mean(), table())
+    assert timing.issue[:4].tolist() == [5, 8, 12, 13]
+    assert timing.retire[:4].tolist() == [15, 19, 20, 21]
 
 
 def test_nothing_is_accepted_while_a_classify_is_outstanding() -> None:
@@ -80,7 +114,30 @@ def test_a_classify_stands_behind_sets() -> None:
     assert states(timing) == [4, 4, 0, 1]
 
 
+def test_a_table_stands_behind_sets() -> None:
+    # As above: its two steps leave in 18 and 19.
+    timing = run(vector(channels=8, sets=3), table(channels=2))
+    assert timing.retire[:2].tolist() == [18, 20]
+    assert states(timing) == [4, 4, 0, 1]
+
+
+@pytest.mark.parametrize("instruction", [mean(rows=4), table(rows=4)])
+def test_steps_without_codes_are_not_held(instruction: Instruction) -> None:
+    # DRAIN takes groups in 9 to 16 and writes activations in 11 to 18; four steps, the first in 8, leave in 14 to 17.
+    shape = {"rows": 2, "column_groups": 4}
+    timing = run(matmul(handover=1, **shape), binarize(destination=1, **shape), instruction)
+    assert timing.retire[1:3].tolist() == [16 + 3, 18]
+    assert states(timing) == [4, 0, 0, 1]
+
+
+def test_a_table_waits_for_statistics() -> None:
+    # The pulse of the statistics is in 24.
+    assert run(vector(statistics=1), table()).issue[:2].tolist() == [5, 25]
+
+
 def test_own_bit() -> None:
+    timing = run(table(channels=2), table(wait=VECTOR), mean())
+    assert timing.issue[:3].tolist() == [5, 15, 16]
     timing = run(vector(), mean(wait=VECTOR), classify(wait=VECTOR))
     assert timing.issue[:3].tolist() == [5, 14, 23]
 
@@ -160,7 +217,12 @@ def test_a_run_that_does_not_reach_its_exit() -> None:
 
 
 def test_needs() -> None:
-    for instruction, need in ((mean(), "vector_lanes"), (classify(), "classes"), (EXIT, "classes")):
+    for instruction, need in (
+        (mean(), "vector_lanes"),
+        (table(), "vector_lanes"),
+        (classify(), "classes"),
+        (EXIT, "classes"),
+    ):
         with pytest.raises(TimingError) as caught:
             simulate(QUICK, [instruction, HALT], INSTANT)
         name = instruction.opcode.name

@@ -42,6 +42,8 @@ def work(accelerator: Accelerator, instruction: Instruction) -> int:
             return i.rows * -(-i.channels // accelerator.vector_lanes) * i.planes
         case Opcode.MEAN:
             return i.rows * -(-i.channels // accelerator.vector_lanes)
+        case Opcode.TABLE:
+            return i.rows * i.channels
         case Opcode.CLASSIFY:
             return i.classes * (1 + -(-i.channels // accelerator.vector_lanes))
         case Opcode.SOFTMAX:

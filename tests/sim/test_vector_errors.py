@@ -107,6 +107,12 @@ PLANES = {"scale": 1, "sets": 1, "planes": 2}
         ({"add": 1, **NORMAL}, "add must be 0 where normalise is 1 without scale, not 1"),
         ({"keep": 1, **NORMAL}, "keep must be 0 where normalise is 1 without scale, not 1"),
         ({"statistics": 1, **NORMAL}, "statistics must be 0 where normalise is 1 without scale, not 1"),
+        ({"maximum": 1}, "maximum must be 0 where add is 0, not 1"),
+        ({"maximum": 1, "scale": 1, "multiply": 1}, "maximum must be 0 where add is 0, not 1"),
+        ({"multiply": 1}, "multiply must be 0 where scale is 0, not 1"),
+        ({"multiply": 1, "add": 1}, "multiply must be 0 where scale is 0, not 1"),
+        ({"multiply": 1, "scale": 1, "add": 1}, "add must be 0 where multiply is 1, not 1"),
+        ({"multiply": 1, "scale": 1, "add": 1, "maximum": 1}, "add must be 0 where multiply is 1, not 1"),
         (PLANES | {"planes": 5}, "planes must be at most the 4 code_bits of the accelerator, not 5"),
         (PLANES | {"scale": 0}, f"scale must be 1 {ALONE}, not 0"),
         (PLANES | {"sets": 0}, f"sets must be 1 {ALONE}, not 0"),
@@ -131,6 +137,7 @@ def test_operands(changes: dict[str, int], expected: str) -> None:
         ({"source_line": 10}, "fixed", 10, "10 to 10"),
         ({"source_line": 5, "channels": 5, "rows": 2}, "fixed", 10, "5 to 10"),
         ({"add": 1, "add_line": 5, "channels": 5, "rows": 2}, "fixed", 10, "5 to 10"),
+        ({"multiply": 1, "scale": 1, "add_line": 5, "channels": 5, "rows": 2}, "fixed", 10, "5 to 10"),
         ({"keep": 1, "fixed_line": 10}, "fixed", 10, "10 to 10"),
         ({"keep": 1, "fixed_line": 7, "channels": 3, "rows": 2}, "fixed", 10, "7 to 10"),
         ({"scale": 1, "scale_line": 2, "channels": 3, "rows": 2}, "scale", 3, "2 to 3"),
@@ -163,7 +170,8 @@ def test_what_is_not_read_or_written_may_lie_anywhere() -> None:
     unused = dict.fromkeys(("fixed_line", "add_line", "scale_line", "level_line", "code_line"), 65535)
     far = {"code_line_1": 65535, "code_line_2": 65535}
     steps = [vector(code_group=65535, **unused, **far), vector(sets=1, **far)]
-    execute(program(LANES, [*steps, vector(level_line=65535, **PLANES), HALT]))
+    steps += [vector(scale=1, multiply=1, scale_line=65535), vector(level_line=65535, **PLANES)]
+    execute(program(LANES, [*steps, HALT]))
 
 
 # --- source embedding, and LOAD with gather --------------------------------------------------------------------------
@@ -188,6 +196,8 @@ def test_there_may_be_no_tokens() -> None:
         (EMBEDDING | {"normalise": 1}, "normalise must be 0 where source is 2, not 1"),
         (EMBEDDING | {"scale": 1}, "scale must be 0 where source is 2, not 1"),
         (EMBEDDING | {"add": 1}, "add must be 0 where source is 2, not 1"),
+        (EMBEDDING | {"maximum": 1}, "maximum must be 0 where source is 2, not 1"),
+        (EMBEDDING | {"multiply": 1}, "multiply must be 0 where source is 2, not 1"),
         (EMBEDDING | {"planes": 2, "sets": 1}, "planes must be 1 where source is 2, not 2"),
     ],
 )
@@ -246,9 +256,10 @@ def test_gather(changes: dict[str, int], expected: str) -> None:
 
 @pytest.mark.parametrize("apart", [1, 2, 3])
 @pytest.mark.parametrize("name", ["source_line", "add_line"])
-def test_steps_must_not_read_what_others_write(name: str, apart: int) -> None:
+@pytest.mark.parametrize("flags", [{"add": 1}, {"add": 1, "maximum": 1}, {"scale": 1, "multiply": 1}])
+def test_steps_must_not_read_what_others_write(name: str, flags: dict[str, int], apart: int) -> None:
     # Four steps: the lines must be the same, or four apart.
-    shape = {"channels": 3, "rows": 2, "keep": 1, "add": 1}
+    shape = {"channels": 3, "rows": 2, "keep": 1} | flags
     for at, line in ((0, apart), (5, 5 - apart)):
         other = {"source_line", "add_line"} - {name}
         lines = {name: line, "fixed_line": at, **dict.fromkeys(other, at)}
@@ -265,6 +276,8 @@ def test_steps_that_do_not_read_what_others_write() -> None:
         vector(keep=1, source_line=2, fixed_line=2, add_line=3, **shape),
         vector(add=1, source_line=2, fixed_line=3, add_line=4, **shape),
         vector(keep=1, scale=1, source_line=1, fixed_line=2, **SUMS, **shape),
+        vector(scale=1, multiply=1, source_line=2, fixed_line=3, add_line=4, **shape),
+        vector(keep=1, scale=1, source_line=1, fixed_line=1, add_line=3, **shape),
         vector(keep=1, source_line=0, fixed_line=0),
         vector(keep=1, source_line=0, fixed_line=1),
     ]

@@ -40,6 +40,7 @@ def random_machine(a: Accelerator, random: np.random.Generator) -> Machine:
 def random_operands(a: Accelerator, random: np.random.Generator, channels: int) -> dict[str, int]:
     """Return operands of a VECTOR that may break rules, with lines of codes that may overlap each other."""
     flags = {name: int(random.integers(0, 2)) for name in ("source", "scale", "add", "keep", "statistics", "normalise")}
+    flags |= {"maximum": flags["add"] & int(random.integers(0, 2)), "multiply": int(random.integers(0, 2))}
     if random.integers(0, 3) == 0:
         flags |= {
             "planes": int(random.integers(2, 9)),
@@ -47,12 +48,11 @@ def random_operands(a: Accelerator, random: np.random.Generator, channels: int) 
             "scale": 1,
             "code_signed": int(random.integers(0, 2)),
         }
-        flags |= dict.fromkeys(("add", "keep", "statistics", "normalise"), 0)
+        flags |= dict.fromkeys(("add", "maximum", "keep", "statistics", "normalise"), 0)
     else:
         if random.integers(0, 3) == 0:
-            flags |= {"source": 2, "typed": int(random.integers(0, 2))} | dict.fromkeys(
-                ("scale", "add", "normalise"), 0
-            )
+            flags |= {"source": 2, "typed": int(random.integers(0, 2))}
+            flags |= dict.fromkeys(("scale", "add", "normalise", "maximum", "multiply"), 0)
         flags["sets"] = int(random.integers(0, 4))
     places = {name: int(random.integers(0, 12)) for name in ("code_line", "code_line_1", "code_line_2", "code_group")}
     lines = {name: int(random.integers(0, 8)) for name in ("source_line", "scale_line", "level_line")}
