@@ -37,6 +37,7 @@ DEFAULTS = {
     Opcode.BINARIZE: dict.fromkeys(("destination", "transpose", "shared", "output_bank", "spare"), 0),
     Opcode.SUMS: {"destination": 0, "slot": 0, "spare": 0},
     Opcode.VECTOR: {
+        **dict.fromkeys(("maximum", "multiply"), 0),
         **dict.fromkeys(("normalise", "scale", "add", "keep", "statistics", "sets", "shift", "epsilon"), 0),
         **dict.fromkeys(("fixed_line", "add_line", "scale_line", "level_line", "code_signed", "code_group"), 0),
         **dict.fromkeys(("code_line", "code_line_1", "code_line_2", "typed"), 0),
@@ -46,7 +47,7 @@ DEFAULTS = {
     Opcode.CLASSIFY: {"first": 0, "bound": 0, "swing": 0},
 }
 SEQUENCED = (Opcode.FENCE, Opcode.HALT, Opcode.EXIT)
-WAIT_FOR_THEIR_OWN = (Opcode.LOAD, Opcode.VECTOR, Opcode.MEAN, Opcode.CLASSIFY)
+WAIT_FOR_THEIR_OWN = (Opcode.LOAD, Opcode.VECTOR, Opcode.MEAN, Opcode.CLASSIFY, Opcode.TABLE)
 
 
 def name_of(item: object) -> str | None:
@@ -111,7 +112,7 @@ class TestRoundTrip:
         assert "\n" not in str(instruction)
 
     @settings(deadline=None, max_examples=500)
-    @given(st.binary(min_size=32, max_size=32), st.integers(0, 13))
+    @given(st.binary(min_size=32, max_size=32), st.integers(0, 14))
     def test_any_bytes_decode_to_themselves_or_are_refused(self, data: bytes, opcode: int) -> None:
         data = bytes([opcode]) + data[1:]
         try:
@@ -179,13 +180,13 @@ class TestRefusals:
         highest = 2**field.width - 1
         assert str(caught.value) == f"{opcode.name}.{field.name} must be an integer from 1 to {highest}, not 0"
 
-    @pytest.mark.parametrize("opcode", [0, 13, 14, 128, 255])
+    @pytest.mark.parametrize("opcode", [0, 14, 15, 128, 255])
     def test_unknown_opcodes(self, opcode: int) -> None:
         with pytest.raises(InstructionError) as caught:
             decode(bytes([opcode]) + bytes(31))
         known = (
             "1 (LOAD), 2 (MATMUL), 3 (BINARIZE), 4 (STORE), 5 (FENCE), 6 (HALT), 7 (SUMS), 8 (VECTOR), 9 (SOFTMAX), "
-            "10 (MEAN), 11 (CLASSIFY), 12 (EXIT)"
+            "10 (MEAN), 11 (CLASSIFY), 12 (EXIT), 13 (TABLE)"
         )
         assert str(caught.value) == f"opcode must be one of {known}, not {opcode}"
 
@@ -260,7 +261,7 @@ def test_units() -> None:
         Unit.ARRAY: {Opcode.MATMUL},
         Unit.DRAIN: {Opcode.BINARIZE, Opcode.SUMS},
         Unit.STORE: {Opcode.STORE},
-        Unit.VECTOR: {Opcode.VECTOR, Opcode.MEAN, Opcode.CLASSIFY},
+        Unit.VECTOR: {Opcode.VECTOR, Opcode.MEAN, Opcode.CLASSIFY, Opcode.TABLE},
         Unit.ROW: {Opcode.SOFTMAX},
         Unit.SEQUENCER: {Opcode.FENCE, Opcode.HALT, Opcode.EXIT},
     }

@@ -29,7 +29,7 @@ from hw.isa import (
 
 DOCS = Path(__file__).parents[2] / "docs"
 MACHINE, NETWORK = ((DOCS / name).read_text() for name in ("machine.md", "machine-network.md"))
-SECOND = (Opcode.SOFTMAX, Opcode.MEAN, Opcode.CLASSIFY, Opcode.EXIT)
+SECOND = (Opcode.SOFTMAX, Opcode.MEAN, Opcode.CLASSIFY, Opcode.EXIT, Opcode.TABLE)
 """The opcodes that the second document has; the others are in the first."""
 
 NAMED: dict[tuple[Opcode, str], type[IntEnum]] = {

@@ -28,7 +28,7 @@ REGIONS = (
 UNITS = "load+array+drain+store+vector+row"
 OPCODES = (
     "1 (LOAD), 2 (MATMUL), 3 (BINARIZE), 4 (STORE), 5 (FENCE), 6 (HALT), 7 (SUMS), 8 (VECTOR), 9 (SOFTMAX), 10 (MEAN), "
-    "11 (CLASSIFY), 12 (EXIT)"
+    "11 (CLASSIFY), 12 (EXIT), 13 (TABLE)"
 )
 ACCELERATOR_KEYS = "format, name, array, buffers, vector, attention, text, memory, queues, implementation"
 KEYS = "format, accelerator, address, length, regions, image"
@@ -286,7 +286,7 @@ class TestWrongFolders:
     @pytest.mark.parametrize(
         ("offset", "value", "problem"),
         [
-            (ADDRESS, 13, "instruction 0 at 0x40: opcode must be one of"),
+            (ADDRESS, 14, "instruction 0 at 0x40: opcode must be one of"),
             (ADDRESS + 1, 64, f"instruction 0 at 0x40: LOAD.wait must name only {UNITS}, not the mask 64"),
             (ADDRESS + 12, 0, "instruction 0 at 0x40: LOAD.segments must be an integer from 1 to 65535, not 0"),
             (ADDRESS + 31, 1, "instruction 0 at 0x40: LOAD must have its unused bits at 0, not "),
