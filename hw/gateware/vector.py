@@ -186,7 +186,7 @@ class VectorUnit(wiring.Component):
         common |= {"scale": stages.at(3, "scale"), "shift": stages.at(4, "shift"), "add": stages.at(5, "add")}
         common |= {"limit": limit, "unsigned_set": unsigned_set, "maximum": stages.at(5, "maximum")}
         first = Signal(signed(FIXED_BITS))
-        common |= {"gathers": stages.at(5, "table"), "first": first}
+        common |= {"collects": stages.at(5, "table"), "first": first}
         text, factors = self._texts(m, stages), self._factors(stages, pieces)
         residual = delayed(m, self.residual.data[0], "residual", cycles=2, enable=advance)
         if a.token_lines:

@@ -70,7 +70,7 @@ class VectorLane(wiring.Component):
     stage 4.
 
     Where the step has `from_piece` in stage 2, v is `doubled`, that is 2 * r of a step of a TABLE. `clamped` is the low
-    16 bits of y of the step in stage 5. Where that has `gathers`, the result becomes `first`, `clamped` of lane 0, if
+    16 bits of y of the step in stage 5. Where that has `collects`, the result becomes `first`, `clamped` of lane 0, if
     it is this lane's `turn`, and else stays as it was: lane 0 makes the numbers of a slice one after the other.
 
     A lane for `text` also takes, in stage 1, `bit`, `word_scale`, `place` and `kind`: their sum, clamped to 16 bits,
@@ -104,7 +104,7 @@ class VectorLane(wiring.Component):
                 "add": In(1),
                 "maximum": In(1),
                 "residual": In(signed(FIXED_BITS)),
-                "gathers": In(1),
+                "collects": In(1),
                 "turn": In(1),
                 "first": In(signed(FIXED_BITS)),
                 **(of_text if text else {}),
@@ -140,8 +140,8 @@ class VectorLane(wiring.Component):
 
         larger = Mux(y > self.residual, y, self.residual)
         added = Mux(self.maximum, larger, saturate(m, y + self.residual, FIXED_BITS))
-        result = Mux(self.gathers, self.first, Mux(self.add, added, y))
-        taken = self.advance & (~self.gathers | self.turn)
+        result = Mux(self.collects, self.first, Mux(self.add, added, y))
+        taken = self.advance & (~self.collects | self.turn)
         m.d.comb += [self.clamped.eq(y), self.result.eq(delayed(m, result, "result", enable=taken))]
         return m
 

@@ -25,7 +25,7 @@ STAGES = [
     ("distance", "text", "from_piece", "doubled"),
     ("scale", "multiplier", "addend"),
     ("shift", "limit", "unsigned_set"),
-    ("add", "maximum", "residual", "gathers", "turn", "first"),
+    ("add", "maximum", "residual", "collects", "turn", "first"),
 ]
 
 
@@ -35,7 +35,7 @@ def bits_of(sum_bits: int) -> dict[str, int]:
         "value": -max(sum_bits, 16), "normalise": 1, "factor": FACTOR_BITS, "offset": -OFFSET_BITS, "distance": 5,
         "scale": 1, "multiplier": -16, "addend": -32, "shift": 5, "limit": 15, "unsigned_set": 1, "add": 1,
         "residual": -16, "bit": 1, "word_scale": 16, "place": -16, "kind": -16, "text": 1, "from_piece": 1,
-        "doubled": 9, "maximum": 1, "gathers": 1, "turn": 1, "first": -16,
+        "doubled": 9, "maximum": 1, "collects": 1, "turn": 1, "first": -16,
     }  # fmt: skip
 
 
@@ -53,7 +53,7 @@ def any_step(sum_bits: int, random: Random) -> Step:
     Few are of a TABLE.
     """
     step = {name: any_number(bits, random) for name, bits in bits_of(sum_bits).items()}
-    step |= {name: int(random.random() < 0.2) for name in ("from_piece", "gathers")}
+    step |= {name: int(random.random() < 0.2) for name in ("from_piece", "collects")}
     step |= {"limit": (1 << random.randrange(9)) - 1} if random.random() < 0.3 else {"limit": FIXED, "unsigned_set": 0}
     return step | {"value": any_number(-16, random)} if step["normalise"] else step
 
@@ -85,7 +85,7 @@ def clamped(step: Step) -> int:
 
 def result_of(step: Step, before: int = 0) -> int:
     """Return what a step gives behind another result."""
-    if step["gathers"]:
+    if step["collects"]:
         return step["first"] if step["turn"] else before
     y = clamped(step)
     if step["add"]:
@@ -104,7 +104,7 @@ def run(
     """Send steps through a lane; each stage sees its operands when it is their turn, else anything."""
     dut, widths = VectorLane(sum_bits, text=True), bits_of(sum_bits)
     stages: list[Step | None] = [None] * (LATENCY + 1)
-    steps[0] |= {"gathers": 0}
+    steps[0] |= {"collects": 0}
     waiting, due, results, cycles = list(reversed(steps)), list(reversed(results_of(steps))), [], 0
 
     async def process(ctx: Any) -> None:
@@ -252,10 +252,10 @@ def test_numbers_on_a_piece(shift: int) -> None:
     run(9, steps, random, expected=expected)
 
 
-def test_what_is_gathered_stays_until_it_is_the_lanes_turn() -> None:
-    random = seeded("gather")
+def test_what_is_collected_stays_until_it_is_the_lanes_turn() -> None:
+    random = seeded("collect")
     wide = -(1 << 30)
-    steps = [plain(value=wide), *(plain(gathers=1, turn=turn, first=first) for turn, first in (
+    steps = [plain(value=wide), *(plain(collects=1, turn=turn, first=first) for turn, first in (
         (0, 7), (1, -32768), (0, 9), (0, 10), (1, 32767), (1, -1), (0, 5)))]  # fmt: skip
     run(31, steps, random, expected=[wide, wide, -32768, -32768, -32768, 32767, -1, -1])
 
