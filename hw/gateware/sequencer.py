@@ -141,9 +141,9 @@ class Sequencer(wiring.Component):
         return needs
 
     def _needs_of_vote(self, code: Opcode, view: data.View) -> list[Value]:
-        """Return that an instruction needs no lanes for a mean and no vote that are not there."""
+        """Return that an instruction needs no lanes for a mean or a table and no vote that are not there."""
         classes, needs = self._accelerator.classes, []
-        if code is Opcode.MEAN and not self._accelerator.vector_lanes:
+        if code in (Opcode.MEAN, Opcode.TABLE) and not self._accelerator.vector_lanes:
             needs = [Const(0)]
         if code is Opcode.CLASSIFY:
             needs = [view.classes <= classes]

@@ -1,4 +1,4 @@
-"""The vector unit: sums and fixed numbers, scaled, normalised and added, to fixed numbers and codes.
+"""The vector unit: sums and fixed numbers, scaled, normalised, added or looked up, to fixed numbers and codes.
 
 Arithmetic: docs/arithmetic.md, 7, 8 and 10. Timing: docs/machine.md, 3.9.
 """
@@ -16,6 +16,7 @@ from hw.gateware.cell import use_cell
 from hw.gateware.delayed import delayed
 from hw.gateware.interfaces import Issue, LineRead, LineWrite, SliceWrite, Standing, Words, instruction_layout
 from hw.gateware.logits import LOGIT_BITS
+from hw.gateware.pieces import PieceFinder
 from hw.gateware.popcount import fold32
 from hw.gateware.row_table import RowTable
 from hw.gateware.stages import Stages
@@ -86,8 +87,9 @@ class VectorUnit(wiring.Component):
             self.entering.eq(counter.step.valid & advance),
             self.stopped.eq(~advance),
         ]
-        self._read(m, stages, table, advance)
-        results, numbers = self._lanes(m, stages, table.coefficients, advance)
+        pieces = self._pieces(m, stages, advance)
+        self._read(m, stages, table, pieces, advance)
+        results, numbers = self._lanes(m, stages, table.coefficients, pieces, advance)
         kept = [Mux(codes.mask[lane], result[:FIXED_BITS], 0) for lane, result in enumerate(results)]
         m.d.comb += [
             *(codes.values[lane].eq(result) for lane, result in enumerate(results)),
@@ -135,8 +137,23 @@ class VectorUnit(wiring.Component):
         row_end, rest = stages.at(stage, "row_end"), stages.at(stage, "rest")
         return Cat(~row_end | (rest > lane) for lane in range(self._accelerator.vector_lanes))
 
-    def _read(self, m: Module, stages: Stages, table: RowTable, advance: Signal) -> None:
-        """Read for each stage in the cycle in which a step enters it: data stand as long as the pipeline does."""
+    def _pieces(self, m: Module, stages: Stages, advance: Signal) -> PieceFinder:
+        """Return what finds the piece of a step of a TABLE."""
+        m.submodules.pieces = pieces = PieceFinder(self._accelerator)
+        m.d.comb += [
+            pieces.advance.eq(advance),
+            pieces.slice.eq(self.source.data[0]),
+            pieces.lane.eq(stages.at(1, "lane")),
+            pieces.shift.eq(stages.at(2, "shift")),
+            pieces.entries.eq(self.scale.data[0]),
+        ]
+        return pieces
+
+    def _read(self, m: Module, stages: Stages, table: RowTable, pieces: PieceFinder, advance: Signal) -> None:
+        """Read for each stage in the cycle in which a step enters it: data stand as long as the pipeline does.
+
+        The residual line is there from stage 3 on, in which it may have the multipliers.
+        """
         from_fixed = stages.at(0, "from_fixed")
         m.d.comb += [
             self.sums.enable.eq(self.entering & ~from_fixed),
@@ -145,8 +162,8 @@ class VectorUnit(wiring.Component):
             table.read.eq(self.entering),
             table.read_row.eq(stages.at(0, "row")),
             *(port.enable.eq(advance) for port in (self.scale, self.residual, self.level)),
-            self.scale.line.eq(stages.at(2, "scale_line")),
-            self.residual.line.eq(stages.at(4, "add_line")),
+            self.scale.line.eq(stages.at(2, "scale_line") + Mux(stages.at(2, "table"), pieces.line, 0)),
+            self.residual.line.eq(stages.at(2, "add_line")),
             self.level.line.eq(stages.at(5, "level_line")),
         ]
         if self._accelerator.token_lines:
@@ -156,7 +173,9 @@ class VectorUnit(wiring.Component):
                 m.d.comb += [read.enable.eq(self.entering & stages.at(0, "from_text"))]
                 m.d.comb += [read.line.eq(stages.at(0, line))]
 
-    def _lanes(self, m: Module, stages: Stages, row: data.View, advance: Signal) -> tuple[list[Signal], list[Signal]]:
+    def _lanes(
+        self, m: Module, stages: Stages, row: data.View, pieces: PieceFinder, advance: Signal
+    ) -> tuple[list[Signal], list[Signal]]:
         """Return the results of the lanes, those of the step in the last stage, and the numbers of that in stage 4."""
         a = self._accelerator
         limit, unsigned_set = self._limit(m, stages)
@@ -165,24 +184,41 @@ class VectorUnit(wiring.Component):
         common |= {"factor": row.factor, "offset": row.offset}
         common |= {"distance": delayed(m, row.distance, "distance", enable=advance)}
         common |= {"scale": stages.at(3, "scale"), "shift": stages.at(4, "shift"), "add": stages.at(5, "add")}
-        common |= {"limit": limit, "unsigned_set": unsigned_set}
-        text, mean = self._texts(m, stages), stages.at(3, "mean")
+        common |= {"limit": limit, "unsigned_set": unsigned_set, "maximum": stages.at(5, "maximum")}
+        first = Signal(signed(FIXED_BITS))
+        common |= {"collects": stages.at(5, "table"), "first": first}
+        text, factors = self._texts(m, stages), self._factors(stages, pieces)
+        residual = delayed(m, self.residual.data[0], "residual", cycles=2, enable=advance)
         if a.token_lines:
             common |= {"text": stages.at(2, "from_text")}
         results, numbers = [], []
         for lane, value in enumerate(self._values(m, stages)):
-            scale = self.scale.data[0][lane * PARAMETER_BITS :]
-            operands = {"value": value, "multiplier": Mux(mean, stages.at(3, "multiplier"), scale[:16])}
-            operands |= {"addend": Mux(mean, 0, scale[16:48])}
-            operands["residual"] = self.residual.data[0][lane * FIXED_BITS : (lane + 1) * FIXED_BITS]
+            operands = {"value": value, "turn": stages.at(5, "lane") == lane, **factors[lane]}
+            operands["residual"] = residual[lane * FIXED_BITS : (lane + 1) * FIXED_BITS]
+            operands["from_piece"] = stages.at(2, "table") if lane == 0 else Const(0, 1)
+            operands["doubled"] = pieces.doubled if lane == 0 else Const(0, len(pieces.doubled))
             operands |= {port: data[lane] for port, data in text.items()}
             result = Signal(signed(vector_lane.result_bits(a.sum_bits)), name=f"result{lane}")
             number = Signal(signed(FIXED_BITS), name=f"number{lane}")
-            outputs = {"result": result, "passed": number}
+            outputs = {"result": result, "passed": number} | ({} if lane else {"clamped": first})
             m.submodules[f"lane{lane}"] = use_cell(LANE_MODULE, outputs, common | operands)
             results.append(result)
             numbers.append(number)
         return results, numbers
+
+    def _factors(self, stages: Stages, pieces: PieceFinder) -> list[dict[str, Value]]:
+        """Return multiplier and addend of each lane for the step in stage 3; those of a TABLE are of lane 0 only."""
+        mean, multiply, factors = stages.at(3, "mean"), stages.at(3, "multiply"), []
+        for lane in range(self._accelerator.vector_lanes):
+            scale = self.scale.data[0][lane * PARAMETER_BITS :]
+            number = self.residual.data[0][lane * FIXED_BITS : (lane + 1) * FIXED_BITS]
+            multiplier = Mux(mean, stages.at(3, "multiplier"), Mux(multiply, number, scale[:16]))
+            addend = Mux(mean | multiply, 0, scale[16:48])
+            if lane == 0:
+                table = stages.at(3, "table")
+                multiplier, addend = Mux(table, pieces.multiplier, multiplier), Mux(table, pieces.addend, addend)
+            factors.append({"multiplier": multiplier, "addend": addend})
+        return factors
 
     def _texts(self, m: Module, stages: Stages) -> dict[str, list[Value]]:
         """Return what the lanes add up in stage 1 of an embedding: bits and scale of the word, place and type."""

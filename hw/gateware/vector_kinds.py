@@ -1,4 +1,4 @@
-"""The steps of the instructions that share the pipeline of the vector unit: VECTOR, MEAN and CLASSIFY."""
+"""The steps of the instructions that share the pipeline of the vector unit: VECTOR, MEAN, CLASSIFY and TABLE."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from hw.gateware.classify import ClassifyCounter
 from hw.gateware.interfaces import Issue, instruction_layout
 from hw.gateware.mean import MeanCounter
 from hw.gateware.row_root import CHANNEL_BITS, EPSILON_BITS
+from hw.gateware.table import TableCounter
 from hw.gateware.vector_steps import VectorCounter, VectorStep
 from hw.isa import OPCODE, Opcode
 
 
 class StepCounter(wiring.Component):
-    """The counters of the three instructions as one: a step per cycle with `advance`, of one instruction at a time.
+    """The counters of the four instructions as one: a step per cycle with `advance`, of one instruction at a time.
 
     Nothing is accepted while `blocked`. `channels` and `epsilon` are those of the VECTOR, `classify` is the CLASSIFY
     that was issued last.
@@ -41,7 +42,8 @@ class StepCounter(wiring.Component):
         a = self._accelerator
         m.submodules.vector = vector = VectorCounter(a)
         m.submodules.mean = mean = MeanCounter(a)
-        counters: dict[Opcode, wiring.Component] = {Opcode.VECTOR: vector, Opcode.MEAN: mean}
+        m.submodules.table = table = TableCounter(a)
+        counters: dict[Opcode, wiring.Component] = {Opcode.VECTOR: vector, Opcode.MEAN: mean, Opcode.TABLE: table}
         if a.classes:
             m.submodules.classify = classify = ClassifyCounter(a)
             counters[Opcode.CLASSIFY] = classify

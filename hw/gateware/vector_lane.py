@@ -1,4 +1,4 @@
-"""One lane of the vector unit: normalise, scale, shift, clamp, add. Arithmetic: docs/arithmetic.md, 7, 8 and 10."""
+"""One lane of the vector unit: normalise, scale, clamp, add or compare. Arithmetic: docs/arithmetic.md, 7, 8 and 10."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from hw.arch import Accelerator
 from hw.gateware.delayed import delayed
 from hw.gateware.embedding import text_sum
+from hw.gateware.pieces import DOUBLED_BITS
 from hw.gateware.row_root import DISTANCE_BITS, FACTOR_BITS, OFFSET_BITS
 
 #: A step that is in stage 1 in cycle t has its `result` in t + LATENCY, if the lane always advances.
@@ -62,11 +63,15 @@ class VectorLane(wiring.Component):
     4. `shift`, `limit`, `unsigned_set`: y = round_shift(v * multiplier + addend, shift) where the step has `scale`,
        clamped to -limit - 1 ... limit or, with `unsigned_set`, to 0 ... limit, else y = v; a limit is 2^k - 1, with a k
        of 15 for fixed numbers, b - 1 for signed and b for unsigned codes of b bits;
-    5. `add`, `residual`: sat_16(y + residual) where `add`, else y.
+    5. `add`, `maximum`, `residual`: sat_16(y + residual) where `add`, or with `maximum` the larger of both, else y.
 
     Where the step has `mean` in stage 2, v is the sum of the fixed numbers since the last one that had `begins` in
     stage 1, this one's included; they follow each other without a gap. `passed` is the low 16 bits of v of the step in
     stage 4.
+
+    Where the step has `from_piece` in stage 2, v is `doubled`, that is 2 * r of a step of a TABLE. `clamped` is the low
+    16 bits of y of the step in stage 5. Where that has `collects`, the result becomes `first`, `clamped` of lane 0, if
+    it is this lane's `turn`, and else stays as it was: lane 0 makes the numbers of a slice one after the other.
 
     A lane for `text` also takes, in stage 1, `bit`, `word_scale`, `place` and `kind`: their sum, clamped to 16 bits,
     is v where the step has `text` in stage 2.
@@ -84,6 +89,8 @@ class VectorLane(wiring.Component):
                 "value": In(signed(max(sum_bits, FIXED_BITS))),
                 "begins": In(1),
                 "mean": In(1),
+                "from_piece": In(1),
+                "doubled": In(DOUBLED_BITS),
                 "normalise": In(1),
                 "factor": In(FACTOR_BITS),
                 "offset": In(signed(OFFSET_BITS)),
@@ -95,9 +102,14 @@ class VectorLane(wiring.Component):
                 "limit": In(FIXED_BITS - 1),
                 "unsigned_set": In(1),
                 "add": In(1),
+                "maximum": In(1),
                 "residual": In(signed(FIXED_BITS)),
+                "collects": In(1),
+                "turn": In(1),
+                "first": In(signed(FIXED_BITS)),
                 **(of_text if text else {}),
                 "passed": Out(signed(FIXED_BITS)),
+                "clamped": Out(signed(FIXED_BITS)),
                 "result": Out(signed(self._width)),
             }
         )
@@ -113,7 +125,8 @@ class VectorLane(wiring.Component):
         if self._text:
             total = text_sum(m, bit=self.bit, scale=self.word_scale, place=self.place, kind=self.kind)
             number = Mux(self.text, saturate(m, self._held(m, total, "total"), FIXED_BITS), number)
-        v = self._held(m, Mux(self.mean, self._mean_total(m), number), "v")
+        number = Mux(self.from_piece, self.doubled, Mux(self.mean, self._mean_total(m), number))
+        v = self._held(m, number, "v")
 
         passed = self._held(m, v[: self._width].as_signed(), "passed")
         m.d.comb += self.passed.eq(passed)
@@ -125,8 +138,11 @@ class VectorLane(wiring.Component):
         clamped = self._clamp(m, round_shift(m, affine, self.shift))
         y = self._held(m, Mux(scaled, clamped, passed), "y")
 
-        added = saturate(m, y + self.residual, FIXED_BITS)
-        m.d.comb += self.result.eq(self._held(m, Mux(self.add, added, y), "added"))
+        larger = Mux(y > self.residual, y, self.residual)
+        added = Mux(self.maximum, larger, saturate(m, y + self.residual, FIXED_BITS))
+        result = Mux(self.collects, self.first, Mux(self.add, added, y))
+        taken = self.advance & (~self.collects | self.turn)
+        m.d.comb += [self.clamped.eq(y), self.result.eq(delayed(m, result, "result", enable=taken))]
         return m
 
     def _mean_total(self, m: Module) -> Signal:

@@ -23,7 +23,8 @@ def slices_of(accelerator: Accelerator, channels: Value) -> Value:
 
 
 #: Operands that go with each step as they are.
-_CARRIED = {"normalise": 1, "scale": 1, "add": 1, "keep": 1, "statistics": 1, "sets": 2, "shift": 5}
+_FLAGS = ("maximum", "normalise", "scale", "add", "multiply", "keep", "statistics")
+_CARRIED = {**dict.fromkeys(_FLAGS, 1), "sets": 2, "shift": 5}
 
 
 class VectorStep(data.StructLayout):
@@ -34,8 +35,9 @@ class VectorStep(data.StructLayout):
     codes of several `planes`, `plane_bit` is the bit that the step writes. Of embeddings, `word_line` has the scale of
     the row's word, `bits_line` and `bits_piece` its bits of the slice, `type_line` what its type adds.
 
-    A step of a `mean` or of a `classify` that is `silent` makes no words. `begins` marks the first step of what is
-    added up, `bias` the last one of a class; its weights are number `weight` of their entries.
+    A step of a `mean`, a `classify` or a `table` that is `silent` makes no words. `begins` marks the first step of what
+    is added up, `bias` the last one of a class; its weights are number `weight` of their entries. A step of a `table`
+    works on number `lane` of its slice; its `scale_line` has piece 0.
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
@@ -63,8 +65,9 @@ class VectorStep(data.StructLayout):
                 **_CARRIED,
                 **coded,
                 **text,
-                **dict.fromkeys(("mean", "silent", "begins"), 1),
+                **dict.fromkeys(("mean", "table", "silent", "begins"), 1),
                 "multiplier": 16,
+                "lane": range(a.vector_lanes),
                 **({"classify": 1, "bias": 1, "weight": 3} if a.classes else {}),
             }
         )

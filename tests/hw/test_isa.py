@@ -37,6 +37,7 @@ DEFAULTS = {
     Opcode.BINARIZE: dict.fromkeys(("destination", "transpose", "shared", "output_bank", "spare"), 0),
     Opcode.SUMS: {"destination": 0, "slot": 0, "spare": 0},
     Opcode.VECTOR: {
+        **dict.fromkeys(("maximum", "multiply"), 0),
         **dict.fromkeys(("normalise", "scale", "add", "keep", "statistics", "sets", "shift", "epsilon"), 0),
         **dict.fromkeys(("fixed_line", "add_line", "scale_line", "level_line", "code_signed", "code_group"), 0),
         **dict.fromkeys(("code_line", "code_line_1", "code_line_2", "typed", "maximum", "multiply"), 0),

@@ -10,7 +10,7 @@ from hw.arch import Accelerator
 from hw.gateware.sequencer import Sequencer
 from hw.isa import Buffer, Opcode, Source, Unit
 from tests.hw.gateware.clockwork import simulate
-from tests.hw.gateware.test_sequencer import CLASSIFY, LOAD, MEAN, VECTOR, number, offer, start, takes_or_stops
+from tests.hw.gateware.test_sequencer import CLASSIFY, LOAD, MEAN, TABLE, VECTOR, number, offer, start, takes_or_stops
 
 
 @pytest.mark.parametrize("token_lines", [0, 2])
@@ -27,13 +27,14 @@ def test_text_needs_its_buffers(token_lines: int) -> None:
 
 
 @pytest.mark.parametrize("classes", [0, 1, 5])
-def test_a_vote_needs_classes_and_a_mean_lanes(classes: int) -> None:
+def test_a_vote_needs_classes_and_a_mean_and_a_table_lanes(classes: int) -> None:
     a = Accelerator(vector_lanes=1, classes=classes)
     for count in {1, classes + 1, max(classes, 1), 1024}:
         takes_or_stops(Sequencer(a), number(Opcode.CLASSIFY, **(CLASSIFY | {"classes": count})), count <= classes)
     takes_or_stops(Sequencer(a), number(Opcode.EXIT), classes > 0)
-    takes_or_stops(Sequencer(a), number(Opcode.MEAN, **MEAN), True)
-    takes_or_stops(Sequencer(Accelerator()), number(Opcode.MEAN, **MEAN), False)
+    for code, operands in ((Opcode.MEAN, MEAN), (Opcode.TABLE, TABLE)):
+        takes_or_stops(Sequencer(a), number(code, **operands), True)
+        takes_or_stops(Sequencer(Accelerator()), number(code, **operands), False)
 
 
 @pytest.mark.parametrize("decided", [0, 1])

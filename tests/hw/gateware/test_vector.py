@@ -10,9 +10,9 @@ from hw.arch import Accelerator
 from hw.isa import Source
 from tests.hw.gateware.clockwork import packed, seeded, seen, simulate, simulate_with_resets
 from tests.hw.gateware.lockstep import compare, timeline
-from tests.hw.gateware.rows import normalised
+from tests.hw.gateware.rows import normalised, round_shift, saturated
 from tests.hw.gateware.vector_unit import cycle_of, random_tables, random_vector, unit
-from tests.hw.gateware.vectors import DEFAULTS, Operands, Twin
+from tests.hw.gateware.vectors import DEFAULTS, Operands, Scale, Twin
 
 ACCELERATORS = {
     "lanes = columns": Accelerator(rows=3, columns=4, vector_lanes=4, drain_rows=2, sum_bits=15, token_lines=2),
@@ -144,7 +144,7 @@ def test_a_row_is_normalised_as_the_definition_says(channels: int, monkeypatch: 
         padded = row + [77] * (slices * 4 - channels)
         for q in range(slices):
             tables.fixed[index * slices + q] = padded[4 * q : 4 * q + 4]
-    tables.scales[0] = tables.scales[1] = [(1, 0)] * 4
+    tables.scales[0] = tables.scales[1] = [Scale(1, 0)] * 4
     fixed = DEFAULTS | {"source": Source.FIXED, "source_line": 0, "channels": channels, "rows": 2}
     written: dict[int, int] = {}
 
@@ -166,3 +166,47 @@ def test_a_row_is_normalised_as_the_definition_says(channels: int, monkeypatch: 
         values = [min(max(g, -32768), 32767) for g in normalised(row, 1)] + [0] * (slices * 4 - channels)
         expected |= {40 + index * slices + q: packed(values[4 * q : 4 * q + 4], 16) for q in range(slices)}
     assert written == expected
+
+
+ENDS = (-32768, -32767, -1, 0, 1, 181, 32766, 32767)
+
+
+@pytest.mark.parametrize("shift", [None, 0, 1, 15, 31])
+def test_products_and_the_larger_of_two_numbers(shift: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each end of 16 bits with each other one, in place: 17 slices, the last of them of one channel."""
+    a, pairs = SMALL.replace(vector_lanes=4), [(x, other) for x in ENDS for other in ENDS] + [(-32768, -32768)]
+    dut, tables = unit(a, monkeypatch), random_tables(a, seeded("pairs", shift))
+    slices = -(-len(pairs) // 4)
+    for index, pair in enumerate(pairs):
+        for place, number in enumerate(pair):
+            tables.fixed[place * slices + index // 4][index % 4] = number
+    kind = {"add": 1, "maximum": 1} if shift is None else {"scale": 1, "multiply": 1, "shift": shift}
+    vector = DEFAULTS | {"source": Source.FIXED, "source_line": 0, "add_line": slices, "fixed_line": slices}
+    vector |= {"channels": len(pairs), "rows": 1, "keep": 1, "scale_line": 65535, **kind}
+    written: list[int] = []
+
+    async def process(ctx: Any) -> None:
+        twin = Twin(a, tables)
+        await cycle_of(ctx, dut, twin, 0, vector)
+        while twin.outstanding:
+            written.extend([seen(ctx, dut, "fixed.data")] * seen(ctx, dut, "fixed.enable"))
+            await cycle_of(ctx, dut, twin, 0, None)
+
+    simulate(dut, process)
+    found = [(line >> 16 * lane & 0xFFFF ^ 0x8000) - 0x8000 for line in written for lane in range(4)]
+    if shift is None:
+        expected = [max(pair) for pair in pairs]
+    else:
+        expected = [saturated(round_shift(x * other, shift), 16) for x, other in pairs]
+    assert found == expected + [0] * (4 * slices - len(pairs))
+
+
+def test_lines_for_products_sums_and_comparisons_come_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps that use the same port in stages 3 and 5 follow each other, and stand while the buffer is taken."""
+    two = KEPT | {"source": Source.FIXED, "channels": 4}
+    kinds = [{"add": 1}, {"multiply": 1}, {"add": 1, "maximum": 1}, {"multiply": 1, "sets": 1}, {"add": 1}]
+    program = [(0, two | kind | {"fixed_line": 40, "add_line": 2 + place}) for place, kind in enumerate(kinds)]
+    events = events_of(monkeypatch, program, {13, 14})
+    assert events["enters"] == [*range(1, 11)]
+    assert events["stands"] == [13, 14]
+    assert events["fixed"] == [7, 8, 9, 10, 11, 12, 15, 16, 17, 18]

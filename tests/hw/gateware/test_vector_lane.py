@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from random import Random
 from typing import Any
 
@@ -21,10 +22,10 @@ FIXED = (1 << 15) - 1
 #: Which input stands in which stage.
 STAGES = [
     ("value", "normalise", "factor", "offset", "bit", "word_scale", "place", "kind"),
-    ("distance", "text"),
+    ("distance", "text", "from_piece", "doubled"),
     ("scale", "multiplier", "addend"),
     ("shift", "limit", "unsigned_set"),
-    ("add", "residual"),
+    ("add", "maximum", "residual", "collects", "turn", "first"),
 ]
 
 
@@ -33,7 +34,8 @@ def bits_of(sum_bits: int) -> dict[str, int]:
     return {
         "value": -max(sum_bits, 16), "normalise": 1, "factor": FACTOR_BITS, "offset": -OFFSET_BITS, "distance": 5,
         "scale": 1, "multiplier": -16, "addend": -32, "shift": 5, "limit": 15, "unsigned_set": 1, "add": 1,
-        "residual": -16, "bit": 1, "word_scale": 16, "place": -16, "kind": -16, "text": 1,
+        "residual": -16, "bit": 1, "word_scale": 16, "place": -16, "kind": -16, "text": 1, "from_piece": 1,
+        "doubled": 9, "maximum": 1, "collects": 1, "turn": 1, "first": -16,
     }  # fmt: skip
 
 
@@ -46,8 +48,12 @@ def any_number(bits: int, random: Random) -> int:
 
 
 def any_step(sum_bits: int, random: Random) -> Step:
-    """Return any operands; a value that is normalised is a fixed number, and most are not clamped to codes."""
+    """Return any operands; a value that is normalised is a fixed number, and most are not clamped to codes.
+
+    Few are of a TABLE.
+    """
     step = {name: any_number(bits, random) for name, bits in bits_of(sum_bits).items()}
+    step |= {name: int(random.random() < 0.2) for name in ("from_piece", "collects")}
     step |= {"limit": (1 << random.randrange(9)) - 1} if random.random() < 0.3 else {"limit": FIXED, "unsigned_set": 0}
     return step | {"value": any_number(-16, random)} if step["normalise"] else step
 
@@ -62,17 +68,34 @@ def bounds(step: Step) -> tuple[int, int]:
     return (0 if step["unsigned_set"] else -step["limit"] - 1), step["limit"]
 
 
-def result_of(step: Step) -> int:
-    """Return what a step gives, in integers."""
+def clamped(step: Step) -> int:
+    """Return what a step has in its last stage, in integers."""
     y = step["value"]
     if step["text"]:
         y = saturated((1 if step["bit"] else -1) * step["word_scale"] + step["place"] + step["kind"], 16)
     elif step["normalise"]:
         y = saturated(round_shift(step["value"] * step["factor"] - step["offset"], step["distance"]), 18)
+    if step["from_piece"]:
+        y = step["doubled"]
     if step["scale"]:
         low, high = bounds(step)
         y = min(max(round_shift(y * step["multiplier"] + step["addend"], step["shift"]), low), high)
-    return saturated(y + step["residual"], 16) if step["add"] else y
+    return y
+
+
+def result_of(step: Step, before: int = 0) -> int:
+    """Return what a step gives behind another result."""
+    if step["collects"]:
+        return step["first"] if step["turn"] else before
+    y = clamped(step)
+    if step["add"]:
+        return max(y, step["residual"]) if step["maximum"] else saturated(y + step["residual"], 16)
+    return y
+
+
+def results_of(steps: list[Step]) -> list[int]:
+    """Return what steps give one after the other; the first of them has a result of its own."""
+    return list(accumulate(steps, lambda before, step: result_of(step, before), initial=0))[1:]
 
 
 def run(
@@ -81,7 +104,8 @@ def run(
     """Send steps through a lane; each stage sees its operands when it is their turn, else anything."""
     dut, widths = VectorLane(sum_bits, text=True), bits_of(sum_bits)
     stages: list[Step | None] = [None] * (LATENCY + 1)
-    waiting, results, cycles = list(reversed(steps)), [], 0
+    steps[0] |= {"collects": 0}
+    waiting, due, results, cycles = list(reversed(steps)), list(reversed(results_of(steps))), [], 0
 
     async def process(ctx: Any) -> None:
         nonlocal stages, cycles
@@ -93,18 +117,24 @@ def run(
                 use = step if step and advance else None
                 inputs |= {name: use[name] if use else any_number(widths[name], random) for name in names}
             drive(ctx, dut, inputs)
+            if stages[LATENCY - 1]:
+                assert ctx.get(dut.clamped) == low_bits(clamped(stages[LATENCY - 1])), stages[LATENCY - 1]
             if stages[LATENCY]:
-                assert ctx.get(dut.result) == result_of(stages[LATENCY]), stages[LATENCY]
-                results.extend([ctx.get(dut.result)] * advance)
+                assert ctx.get(dut.result) == due[-1], stages[LATENCY]
+                results.extend([due.pop()] if advance else [])
             await ctx.tick()
             if advance:
                 stages = [waiting.pop() if waiting else None, *stages[:LATENCY]]
             cycles += 1
 
     simulate(dut, process)
-    assert results == (expected or [result_of(step) for step in steps])
+    assert results == (expected or results_of(steps))
     if advancing == 1:
         assert cycles == len(steps) + LATENCY
+
+
+def low_bits(number: int) -> int:
+    return (number + 32768) % 65536 - 32768
 
 
 def around(targets: list[int], shift: int) -> list[int]:
@@ -196,6 +226,38 @@ def test_sums_and_residuals_at_the_ends_of_16_bits() -> None:
     assert {result_of(step) for step in steps} >= {-32768, -32767, 0, 32766, 32767}
     run(16, steps, random)
     run(16, [step | {"add": 0} for step in steps], random)
+
+
+def test_the_larger_of_two_numbers() -> None:
+    random = seeded("maximum")
+    ends = [-32768, -32767, -1, 0, 1, 32766, 32767]
+    steps = [plain(value=value, add=1, maximum=1, residual=residual) for value in ends for residual in ends]
+    assert {result_of(step) for step in steps} == set(ends)
+    run(16, steps, random)
+    run(16, [step | {"scale": 1, "multiplier": 1} for step in steps], random)
+    run(16, [step | {"add": 0} for step in steps], random, expected=[step["value"] for step in steps])
+
+
+@pytest.mark.parametrize("shift", [0, 1, 7, 8])
+def test_numbers_on_a_piece(shift: int) -> None:
+    """The steepest pieces and both ends of 16 bits: v is `doubled`, whatever `value` is."""
+    random, steps, expected = seeded("piece", shift), [], []
+    for low, high in ((-32768, 32767), (32767, -32768), (5, 6), (6, 5), (-7, -7), (0, -2)):
+        for place in {0, 1, 1 << shift >> 1, (1 << shift) - 1}:
+            if place < 1 << shift:
+                half, odd = divmod(high - low, 2)
+                piece = plain(from_piece=1, doubled=2 * place, scale=1, multiplier=half, shift=shift)
+                steps.append(piece | {"addend": (low << shift) + odd * place, "value": random.randint(-9, 9)})
+                expected.append(low + round_shift((high - low) * place, shift))
+    run(9, steps, random, expected=expected)
+
+
+def test_what_is_collected_stays_until_it_is_the_lanes_turn() -> None:
+    random = seeded("collect")
+    wide = -(1 << 30)
+    steps = [plain(value=wide), *(plain(collects=1, turn=turn, first=first) for turn, first in (
+        (0, 7), (1, -32768), (0, 9), (0, 10), (1, 32767), (1, -1), (0, 5)))]  # fmt: skip
+    run(31, steps, random, expected=[wide, wide, -32768, -32768, -32768, 32767, -1, -1])
 
 
 def test_a_step_without_operands_passes_the_value() -> None:

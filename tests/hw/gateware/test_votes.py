@@ -14,7 +14,7 @@ from tests.hw.gateware.clockwork import drive, fold, seeded, seen, simulate, sim
 from tests.hw.gateware.lockstep import compare, timeline
 from tests.hw.gateware.members import any_member
 from tests.hw.gateware.vector_unit import BLOCK, BLOCKS, cycle_of, random_tables, random_vector, unit
-from tests.hw.gateware.vectors import DEFAULTS, Operands, Tables
+from tests.hw.gateware.vectors import DEFAULTS, Operands, Scale, Tables
 from tests.hw.gateware.votes import VotingTwin
 
 ACCELERATORS = {
@@ -166,7 +166,7 @@ def test_the_mean_of_the_definition(rows: int, monkeypatch: pytest.MonkeyPatch) 
     written: list[int] = []
 
     async def process(ctx: Any) -> None:
-        tables = Tables([], [*lines, [0] * 4], [[(0, 0)] * 4], [[[(0, 0)] * 3] * 4], [], [])
+        tables = Tables([], [*lines, [0] * 4], [[Scale(0, 0)] * 4], [[[(0, 0)] * 3] * 4], [], [])
         twin = Silent(a, tables)
         await cycle_with_votes(ctx, dut, twin, 0, mean | {"channels": 4, "rows": rows})
         while twin.outstanding:

@@ -1,4 +1,4 @@
-"""The step counters of MEAN and CLASSIFY, and of all three instructions together, against loops."""
+"""The step counters of MEAN, CLASSIFY and TABLE, and of all four instructions together, against loops."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def any_instruction(a: Accelerator, random: Random) -> tuple[Opcode, Operands]:
     far = random.choice([0, 65535, random.randrange(65536)])
     place = {"source_line": random.choice([far, random.randrange(64)]), "shift": random.randrange(25)}
     place["channels"] = random.choice([1, a.vector_lanes, a.vector_lanes + 1, random.randint(1, 5 * a.vector_lanes)])
-    code = random.choice([Opcode.VECTOR, Opcode.MEAN, *([Opcode.CLASSIFY] if a.classes else [])])
+    code = random.choice([Opcode.VECTOR, Opcode.MEAN, Opcode.TABLE, *([Opcode.CLASSIFY] if a.classes else [])])
+    if code is Opcode.TABLE:
+        lines = {name: random.choice([far, random.randrange(64)]) for name in ("fixed_line", "table_line")}
+        return code, place | lines | {"rows": random.choice([1, 2, random.randint(1, 7)])}
     if code is Opcode.MEAN:
         mean = {"fixed_line": random.choice([far, 5]), "multiplier": random.getrandbits(15)}
         return code, place | mean | {"rows": random.choice([1, 2, random.randint(1, 20)])}
@@ -68,6 +71,37 @@ def test_a_mean_by_hand() -> None:
 
     async def process(ctx: Any) -> None:
         await walk(ctx, dut, Opcode.MEAN, mean, expected)
+
+    simulate(dut, process)
+
+
+def test_a_table_by_hand() -> None:
+    """Two rows of six channels on four lanes: a line is written with the fourth step and the second one after it."""
+    dut = StepCounter(ACCELERATORS["four lanes"])
+    table = {"source_line": 65534, "fixed_line": 30, "table_line": 7, "shift": 8, "channels": 6, "rows": 2}
+    expected = []
+    for index, source_line in enumerate((65534, 65535, 0, 1)):
+        last = index % 2
+        for lane in range(2 if last else 4):
+            step = {"source_line": source_line, "fixed_line": 30 + index, "scale_line": 7, "shift": 8, "lane": lane}
+            step |= {"keep": lane == (1 if last else 3), "row_end": last} | ({"rest": 2} if last else {})
+            expected.append(step)
+    assert len(expected) == 12
+
+    async def process(ctx: Any) -> None:
+        await walk(ctx, dut, Opcode.TABLE, table, expected)
+
+    simulate(dut, process)
+
+
+def test_the_largest_table() -> None:
+    """64 rows, more than the array has, of a slice and a channel."""
+    dut = StepCounter(ACCELERATORS["no vote"])
+    table = {"source_line": 0, "fixed_line": 0, "table_line": 0, "shift": 0, "channels": 17, "rows": 64}
+    lines = [line for row in range(64) for line in [2 * row] * 16 + [2 * row + 1]]
+
+    async def process(ctx: Any) -> None:
+        await walk(ctx, dut, Opcode.TABLE, table, [{"source_line": line, "fixed_line": line} for line in lines])
 
     simulate(dut, process)
 

@@ -13,7 +13,7 @@ from hw.gateware.vector_lane import vector_lane_of
 from hw.isa import Opcode, Source
 from tests.hw.gateware.cells import put_cells_inside
 from tests.hw.gateware.clockwork import check, drive, instruction, packed, seen
-from tests.hw.gateware.vectors import DEFAULTS, Operands, Tables, Twin
+from tests.hw.gateware.vectors import DEFAULTS, Operands, Scale, Tables, Twin
 
 TEXT_PORTS = ("word_scale", "word_bits", "place", "kind")
 
@@ -41,7 +41,7 @@ def random_tables(a: Accelerator, random: Random) -> Tables:
             for _ in range(a.drain_rows)
         ],
         fixed=[[any_number(16, random) for _ in lanes] for _ in range(BLOCK * BLOCKS)],
-        scales=[[(any_number(16, random), any_number(32, random)) for _ in lanes] for _ in lines],
+        scales=[[Scale(any_number(16, random), any_number(32, random)) for _ in lanes] for _ in lines],
         levels=[[[(any_threshold(random), random.getrandbits(1)) for _ in range(3)] for _ in lanes] for _ in lines],
         words=[random.choice([random.getrandbits(512), 0xFFFF]) % (1 << a.word_line_bits) for _ in range(64)],
         embeddings=[[any_number(16, random) for _ in lanes] for _ in range(64)],
@@ -64,7 +64,7 @@ def line_of(a: Accelerator, tables: Tables, port: str, line: int) -> int:
     if port in ("place", "kind"):
         return packed(tables.embeddings[line % len(tables.embeddings)], 16)
     if port == "scale":
-        entries = [m % 65536 | addend % (1 << 32) << 16 | 0xABCD << 48 for m, addend in tables.scales[line % 16]]
+        entries = [scale.entry() for scale in tables.scales[line % len(tables.scales)]]
     else:
         entries = [
             packed([t % (1 << 17) | p << 17 for t, p in lane], 18) | 0x2AA << 54 for lane in tables.levels[line % 16]
@@ -97,8 +97,10 @@ def random_vector(twin: Twin, random: Random) -> tuple[Operands, int]:
     if vector["scale"] or (vector["source"] != Source.SUMS and not vector["normalise"]):
         vector |= {name: random.getrandbits(1) for name in ("add", "keep", "statistics")}
         vector["add"] &= vector["source"] != Source.EMBEDDING
+        vector["maximum"] = vector["add"] & random.getrandbits(1)
+    vector["multiply"] = vector["scale"] & ~vector["add"] & random.getrandbits(1)
     if a.code_bits > 1 and vector["scale"] and not vector["normalise"] and random.random() < 0.5:
-        vector |= {"add": 0, "keep": 0, "statistics": 0, "sets": 1, "code_signed": random.getrandbits(1)}
+        vector |= {"maximum": 0, "add": 0, "keep": 0, "statistics": 0, "sets": 1, "code_signed": random.getrandbits(1)}
         vector |= {"planes": random.randint(2, a.code_bits)}
     return vector, own
 

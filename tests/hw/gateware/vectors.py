@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
+from typing import NamedTuple
 
 from hw.arch import Accelerator
 from hw.isa import Source
@@ -14,7 +15,8 @@ from tests.hw.gateware.rows import inverse_root, round_shift, saturated
 Operands = dict[str, int]
 Outputs = dict[str, int]
 STAGES = 6
-_ZEROS = ("normalise", "scale", "add", "keep", "statistics", "sets", "shift", "epsilon", "code_signed", "code_group")
+_FLAGS = ("maximum", "normalise", "scale", "add", "multiply", "keep", "statistics")
+_ZEROS = (*_FLAGS, "sets", "shift", "epsilon", "code_signed", "code_group")
 _LINES = ("typed", "fixed_line", "add_line", "scale_line", "level_line", "code_line", "code_line_1", "code_line_2")
 DEFAULTS = dict.fromkeys((*_ZEROS, *_LINES), 0) | {"planes": 1}
 
@@ -49,9 +51,9 @@ def steps_of(a: Accelerator, vector: Operands) -> Iterator[Outputs]:
                     "position": position,
                 }
                 step |= {name: number % 65536 for name, number in step.items() if name.endswith("_line")}
-                step |= {n: vector[n] for n in ("normalise", "scale", "add", "keep", "statistics", "sets", "shift")}
+                step |= {n: vector[n] for n in (*_FLAGS, "sets", "shift")}
                 step |= {"rest": channels - q * lanes} if row_end else {}
-                step |= {"mean": 0, "silent": 0} | ({"classify": 0} if a.classes else {})
+                step |= {"mean": 0, "table": 0, "silent": 0} | ({"classify": 0} if a.classes else {})
                 if a.token_lines:
                     step |= text_of(a, vector, r, q, slices)
                 if a.code_bits > 1:
@@ -76,10 +78,9 @@ def random_operands(a: Accelerator, random: Random) -> Operands:
     lines = ("source_line", "fixed_line", "add_line", "scale_line", "level_line", "code_line", "code_line_1")
     few = random.random() < 0.5
     channels = [1, a.vector_lanes, a.vector_lanes + 1, random.randint(1, (2 if few else 9) * a.sum_line_sums)]
-    flags = ("normalise", "scale", "add", "keep", "statistics", "code_signed", "typed")
     return {
         **{name: random.choice([far, random.randrange(64)]) for name in (*lines, "code_line_2")},
-        **{name: random.getrandbits(1) for name in flags},
+        **{name: random.getrandbits(1) for name in (*_FLAGS, "code_signed", "typed")},
         "source": random.randrange(3 if a.token_lines else 2),
         "sets": random.randrange(4),
         "shift": random.randrange(32),
@@ -111,16 +112,31 @@ def norm_of(row: list[int], epsilon: int) -> Norm:
     return Norm(len(row), sum(row), root, 3 + e)
 
 
+class Scale(NamedTuple):
+    """An entry of the scale buffer; `top` are the bits above the addend."""
+
+    multiplier: int
+    addend: int
+    top: int = 0xABCD
+
+    def entry(self) -> int:
+        return self.multiplier % 65536 | self.addend % (1 << 32) << 16 | self.top << 48
+
+
 @dataclass
 class Tables:
-    """The buffers: sums by bank and line, the others by line, lane by lane; lines of words are whole numbers."""
+    """The buffers: sums by bank and line, the others by line, lane by lane; lines of words are whole numbers.
+
+    `curves` are those of which the scale buffer has the pieces, by the shift and the line of piece 0.
+    """
 
     sums: list[list[list[int]]]
     fixed: list[list[int]]
-    scales: list[list[tuple[int, int]]]
+    scales: list[list[Scale]]
     levels: list[list[list[tuple[int, int]]]]
     words: list[int]
     embeddings: list[list[int]]
+    curves: dict[tuple[int, int], list[int]] = field(default_factory=dict)
 
 
 @dataclass
@@ -157,11 +173,15 @@ def results_of(a: Accelerator, vector: Operands, at: Outputs, tables: Tables, no
         if at["normalise"]:
             v = norms[at["row"]].apply(v)
         if at["scale"]:
-            multiplier, addend = tables.scales[at["scale_line"]][lane]
+            if at["multiply"]:
+                multiplier, addend = tables.fixed[at["add_line"]][lane], 0
+            else:
+                multiplier, addend, _ = tables.scales[at["scale_line"]][lane]
             low, high = bounds(vector)
             v = min(max(round_shift(v * multiplier + addend, at["shift"]), low), high)
         if at["add"]:
-            v = saturated(v + tables.fixed[at["add_line"]][lane], 16)
+            other = tables.fixed[at["add_line"]][lane]
+            v = max(v, other) if at["maximum"] else saturated(v + other, 16)
         step.numbers.append(v)
     for s in range(at["sets"]):
         if vector["planes"] > 1:

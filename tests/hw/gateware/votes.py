@@ -1,4 +1,4 @@
-"""MEANs and CLASSIFYs: their steps and their numbers, in the words of docs/machine-network.md, section 2."""
+"""MEANs, CLASSIFYs and TABLEs: their steps and their numbers, in the words of docs/machine-network.md, section 2."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from hw.arch import Accelerator
 from hw.isa import Opcode
+from tests.hw.gateware.curves import tabled
 from tests.hw.gateware.members import Poll, logit_of
 from tests.hw.gateware.rows import round_shift, saturated
 from tests.hw.gateware.vectors import Operands, Outputs, Step, Tables, Twin, steps_of
@@ -23,7 +24,7 @@ def mean_steps(a: Accelerator, mean: Operands) -> Iterator[Outputs]:
             step |= {"silent": int(not last), "end": int(last and row_end), "row_end": int(row_end)}
             step |= {"source_line": (mean["source_line"] + r * slices + q) % 65536}
             step |= {"fixed_line": (mean["fixed_line"] + q) % 65536}
-            step |= dict.fromkeys(("normalise", "add", "statistics", "sets"), 0)
+            step |= dict.fromkeys(("table", "normalise", "add", "maximum", "multiply", "statistics", "sets"), 0)
             step |= {"rest": channels - q * a.vector_lanes} if row_end else {}
             yield step | ({"planes": 1, "code_signed": 0} if a.code_bits > 1 else {}) | _others(a)
 
@@ -39,23 +40,40 @@ def classify_steps(a: Accelerator, classify: Operands) -> Iterator[Outputs]:
             step = {"valid": 1, "classify": 1, "silent": 1, "from_fixed": 1, "begins": int(q == 0), "bias": int(bias)}
             step |= {"weight": k % 8, "end": int(bias and k == classes - 1), "row_end": int(q >= slices - 1)}
             step |= {"scale_line": (classify["scale_line"] + line) % 65536}
-            step |= dict.fromkeys(("mean", "keep", "normalise", "add", "statistics", "sets"), 0)
+            step |= dict.fromkeys(("mean", "table", "keep", "normalise", "add", "statistics", "sets"), 0)
             step |= {} if bias else {"source_line": (classify["source_line"] + q) % 65536}
             step |= {"rest": 0 if bias else channels - q * a.vector_lanes} if q >= slices - 1 else {}
             yield step | ({"planes": 1} if a.code_bits > 1 else {}) | ({"from_text": 0} if a.token_lines else {})
+
+
+def table_steps(a: Accelerator, table: Operands) -> Iterator[Outputs]:
+    """Return what the counter shows in each step of a TABLE."""
+    lanes, channels = a.vector_lanes, table["channels"]
+    slices = -(-channels // lanes)
+    for index in range(table["rows"] * slices):
+        row_end = index % slices == slices - 1
+        rest = channels - (slices - 1) * lanes if row_end else lanes
+        for lane in range(rest):
+            last = lane == rest - 1
+            step = {"valid": 1, "table": 1, "scale": 1, "from_fixed": 1, "lane": lane, "shift": table["shift"]}
+            step |= {"keep": int(last), "silent": int(not last), "row_end": int(row_end)}
+            step |= {"end": int(last and index == table["rows"] * slices - 1), "scale_line": table["table_line"]}
+            step |= {name: (table[name] + index) % 65536 for name in ("source_line", "fixed_line")}
+            step |= dict.fromkeys(("mean", "normalise", "add", "maximum", "multiply", "statistics", "sets"), 0)
+            step |= {"rest": rest} if row_end else {}
+            yield step | ({"planes": 1, "code_signed": 0} if a.code_bits > 1 else {}) | _others(a)
 
 
 def _others(a: Accelerator) -> Outputs:
     return ({"from_text": 0} if a.token_lines else {}) | ({"classify": 0} if a.classes else {})
 
 
-STEPS = {Opcode.MEAN: mean_steps, Opcode.CLASSIFY: classify_steps}
+STEPS = {Opcode.MEAN: mean_steps, Opcode.CLASSIFY: classify_steps, Opcode.TABLE: table_steps}
 
 
 def entry_of(tables: Tables, line: int, lane: int) -> int:
     """Return an entry of the scale buffer as a number."""
-    multiplier, addend = tables.scales[line % len(tables.scales)][lane]
-    return multiplier % 65536 | addend % (1 << 32) << 16 | 0xABCD << 48
+    return tables.scales[line % len(tables.scales)][lane].entry()
 
 
 def products_of(a: Accelerator, at: Outputs, tables: Tables) -> list[int]:
@@ -74,7 +92,7 @@ def signed(number: int, bits: int) -> int:
 
 
 class VotingTwin(Twin):
-    """The pipeline with MEANs and CLASSIFYs in it: what is issued names its `opcode`, if it is no VECTOR.
+    """The pipeline with MEANs, CLASSIFYs and TABLEs in it: what is issued names its `opcode`, if it is no VECTOR.
 
     `said` are the words that a CLASSIFY has yet to show, each with whether it is the last, and `lines` its lines of the
     output buffer.
@@ -83,6 +101,7 @@ class VotingTwin(Twin):
     def __init__(self, a: Accelerator, tables: Tables) -> None:
         super().__init__(a, tables)
         self.total: list[int] = []
+        self.looked_up: list[int] = []
         self.products: list[int] = []
         self.logits: list[int] = []
         self.poll = Poll()
@@ -108,6 +127,8 @@ class VotingTwin(Twin):
             return self.average(at)
         if at.get("classify"):
             return self.classify(vector, at)
+        if at["table"]:
+            return self.look_up(vector, at)
         return super().enter(vector, at)
 
     def average(self, at: Outputs) -> Step:
@@ -116,6 +137,15 @@ class VotingTwin(Twin):
         self.total = [total + number for total, number in zip(before, numbers, strict=True)]
         means = [saturated(round_shift(total * at["multiplier"], at["shift"]), 16) for total in self.total]
         return Step(at, 0, means, lanes=at.get("rest", self.a.vector_lanes))
+
+    def look_up(self, table: Operands, at: Outputs) -> Step:
+        curve = self.tables.curves[table["shift"], table["table_line"]]
+        number = self.tables.fixed[at["source_line"]][at["lane"]]
+        self.looked_up = [*self.looked_up, tabled(curve, number, table["shift"])]
+        numbers = self.looked_up
+        if at["keep"]:
+            self.looked_up = []
+        return Step(at, 0, numbers, lanes=len(numbers))
 
     def classify(self, vector: Operands, at: Outputs) -> Step:
         self.products = ([] if at["begins"] else self.products) + products_of(self.a, at, self.tables)
