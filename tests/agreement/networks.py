@@ -13,15 +13,18 @@ from mapping.errors import MappingError
 from mapping.whole.mapper import map_network
 from model.network import Network
 from model.operations import Embed
-from model.synthetic_network import random_network
+from model.synthetic_network import FEED_FORWARDS, random_network
 from sim.timing import simulate
 from tests.agreement.compare import ProgramCase
 from tests.agreement.points import random_memory
 
 NETWORKS_PER_GROUP = 4
-MAX_INSTRUCTIONS, MAX_CYCLES = 500, 12_000
+MAX_INSTRUCTIONS, MAX_CYCLES = 800, 16_000
+MAX_WORK = 200
+"""Operations times row tiles, and once more: what is above would not be mapped to as few instructions."""
+
 _LAYERS = (1, 2, 1, 0)
-_DRAWS = 12
+_DRAWS = 24
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,9 @@ def random_whole_accelerator(random: Random) -> Accelerator:
                 columns=columns,
                 word_bits=word_bits,
                 pipeline=random.randint(0, word_bits.bit_length()),
-                sum_bits=random.choice([10, 12, 15, 16]),
+                sum_bits=random.choice([10, 15, 16, 20]),
                 drain_rows=random.choice([n for n in (1, 2, 4) if n <= min(rows, columns)]),
-                code_bits=random.choice([1, 1, 2, 4]),
+                code_bits=random.choice([1, 2, 4, 8]),
                 activation_lines=random.choice([128, 512]),
                 weight_lines=random.choice([32, 128, 512]),
                 key_lines=random.choice([128, 256]),
@@ -64,7 +67,7 @@ def random_whole_accelerator(random: Random) -> Accelerator:
                 vector_lanes=random.choice([1, 2, 4, 8]),
                 sum_lines=random.choice([64, 256]),
                 fixed_lines=random.choice([512, 2048]),
-                scale_lines=random.choice([64, 256]),
+                scale_lines=random.choice([64, 256, 512]),
                 level_lines=random.choice([64, 256]),
                 row_lanes=random.choice([1, 2, 4, 8]),
                 score_lines=random.choice([16, 64]),
@@ -107,11 +110,11 @@ def _case(random: Random, accelerator: Accelerator, number: int) -> NetworkCase 
             "width": heads * random.randint(-(-16 // heads), 36 // heads),
             "inner": random.randint(8, 40),
             "layers": _LAYERS[number % NETWORKS_PER_GROUP],
-            "bits": 1,
+            "bits": random.choice([b for b in (1, 1, 2, 4, 8) if b <= accelerator.code_bits]),
             "attention_bits": random.choice([b for b in (1, 2, 4) if b <= accelerator.code_bits]),
-            "feed_forward": "plain",
-            "ternary": False,
-            "pooler": False,
+            "feed_forward": random.choice(["plain", "plain", *FEED_FORWARDS]),
+            "ternary": random.random() < 0.2,
+            "pooler": random.random() < 0.4,
             "limit": random.choice([1, 5, 9, 9]),
         }
         case = _mapped(random, accelerator, random_network(seed, **fixed), number)
@@ -124,6 +127,9 @@ def _mapped(random: Random, accelerator: Accelerator, network: Network, number: 
     embeds = [o for o in network.operations if isinstance(o, Embed)]
     rows = random.choice([network.limit, random.randint(1, network.limit)])
     kinds, words = min(o.sizes["types"] for o in embeds), min(o.sizes["vocabulary"] for o in embeds)
+    tiles = -(-rows // accelerator.rows)
+    if len(network.operations) * (1 + tiles) > MAX_WORK:
+        return None
     types = tuple(sorted(random.randrange(kinds) for _ in range(rows)))
     if random.random() < 0.5:
         types = (types[0],) * rows
