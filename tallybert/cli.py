@@ -25,6 +25,7 @@ from tallybert.commands import (
     explain,
     export,
     models,
+    picture,
     robustness,
     rtl,
     run,
@@ -34,7 +35,23 @@ from tallybert.commands import (
     verify,
 )
 
-VERBS = (demo, train, evaluate, robustness, study, export, models, counts, rtl, run, sim, verify, explain, check)
+VERBS = (
+    demo,
+    train,
+    evaluate,
+    robustness,
+    study,
+    export,
+    models,
+    counts,
+    picture,
+    rtl,
+    run,
+    sim,
+    verify,
+    explain,
+    check,
+)
 DISAGREEMENT, WRONG_INPUT, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 MAX_LINE = 1000
 OUR_PACKAGES = ("hw", "sim", "model", "mapping", "tallybert")

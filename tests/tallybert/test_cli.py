@@ -23,7 +23,7 @@ from tallybert.options import JITTER
 
 Refusal = Callable[..., str]
 ROOT = Path(__file__).parents[2]
-VERBS = ("demo", "train", "eval", "robustness", "study", "export", "models", "counts", "rtl", "run", "sim")
+VERBS = ("demo", "train", "eval", "robustness", "study", "export", "models", "counts", "picture", "rtl", "run", "sim")
 VERBS += ("verify", "explain", "check")
 ACCELERATOR = "format: tallybert-accelerator-1\nname: mine\narray:\n  rows: 8\n"
 CONSOLE_SCRIPT = Path(sys.executable).parent / "tallybert"
