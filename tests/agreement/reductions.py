@@ -32,6 +32,8 @@ ARRAY = ("rows", "columns", "word_bits", "vector_lanes", "row_lanes", "drain_row
 QUEUES = ("fetch_depth", "queue_depth", "transfers_in_flight", "reads_in_flight", "writes_in_flight", "burst_beats")
 LINES = tuple(name for name in FIELDS if name.endswith("_lines"))
 OTHERS = ("score_slots", "pipeline", "code_bits", "sum_bits", "classes", "port_bits")
+DIVISORS = (8, 4, 2)
+"""What is too small the mapper refuses, which costs little, so the boldest comes first."""
 
 
 def _lower(value: int, low: int) -> list[int]:
@@ -115,19 +117,20 @@ def _on(point: NetworkPoint, label: str, **changes: Any) -> Steps:
 
 
 def _parameter(name: str, point: NetworkPoint) -> Steps:
-    """Lower one parameter of the accelerator to the lowest that is legal, or halve it: each is a build."""
+    """Lower one parameter of the accelerator to its lowest value or a part of what it is: each is a build."""
     value, low = getattr(point.accelerator, name), FIELDS[name].low
-    for smaller in dict.fromkeys((low, max(low, value // 2))):
+    for smaller in dict.fromkeys((low, *(max(low, value // divisor) for divisor in DIVISORS))):
         if smaller < value:
             yield from _on(point, f"accelerator.{name} {value} -> {smaller}", **{name: smaller})
 
 
-def _together(label: str, names: tuple[str, ...], lowest: int, divisor: int, point: NetworkPoint) -> Steps:
+def _together(label: str, names: tuple[str, ...], lowest: int, divisors: tuple[int, ...], point: NetworkPoint) -> Steps:
     """Divide several parameters of the accelerator at once; none goes below the lowest value."""
     values = {name: getattr(point.accelerator, name) for name in names}
-    changes = {name: max(lowest, value // divisor) for name, value in values.items() if value > lowest}
-    if len(changes) > 1:
-        yield from _on(point, label, **changes)
+    for divisor in divisors:
+        changes = {name: max(lowest, value // divisor) for name, value in values.items() if value > lowest}
+        if len(changes) > 1:
+            yield from _on(point, f"{label} / {divisor}", **changes)
 
 
 def _counters(point: NetworkPoint) -> Steps:
@@ -148,9 +151,9 @@ NETWORK: tuple[Reduction, ...] = (
 
 ACCELERATOR: tuple[Reduction, ...] = (
     *(partial(_parameter, name) for name in ARRAY),
-    partial(_together, "all queues 1 deep", QUEUES, 1, 1 << 16),
+    partial(_together, "all queues", QUEUES, 1, (256,)),
     *(partial(_parameter, name) for name in QUEUES),
-    partial(_together, "lines of all buffers halved", LINES, 2, 2),
+    partial(_together, "lines of all buffers", LINES, 2, (64, 16, *DIVISORS)),
     *(partial(_parameter, name) for name in (*LINES, *OTHERS)),
     _counters,
 )

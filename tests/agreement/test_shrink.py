@@ -33,6 +33,7 @@ PREDICATES: dict[str, Fails] = {
     "a stall": lambda p: p.memory.stall_rate > 17 and p.memory.seed == 9,
     "members times queue": lambda p: p.sketch.members * p.accelerator.queue_depth >= 4,
     "a buffer beside an array": lambda p: p.accelerator.key_lines * p.accelerator.rows >= 100,
+    "two rounds": lambda p: p.sketch.layers >= 2 or p.accelerator.rows == 1,
     "a soft vote of three": lambda p: p.sketch.vote == "soft" and p.sketch.classes == 3,
 }
 
@@ -100,6 +101,19 @@ def test_a_sentence() -> None:
 def test_a_memory() -> None:
     memory = shrink(POINT, PREDICATES["a stall"], AMPLE).point.memory
     assert memory == replace(IDEAL, stall_rate=18, seed=9)
+
+
+def test_two_rounds() -> None:
+    """Fewer layers fail only on an accelerator that comes later."""
+    shrunk = shrink(POINT, PREDICATES["two rounds"], AMPLE)
+    assert (shrunk.point.sketch.layers, shrunk.point.accelerator.rows) == (0, 1)
+
+
+def test_the_network_is_small_before_another_accelerator_is_built() -> None:
+    fails = Recorded(lambda p: p.sketch.members >= 2 or p.sketch.types == 1)
+    shrink(POINT, fails, AMPLE)
+    members = [point.sketch.members for point in fails.asked if point.accelerator != POINT.accelerator]
+    assert set(members) == {1}
 
 
 def test_steps_are_legal_and_smaller() -> None:
