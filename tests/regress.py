@@ -1,7 +1,7 @@
 """The long comparison of RTL and simulator: `make regress`, or `python -m tests.regress --help`.
 
 Each finished group is a line in the journal, so an interrupted regression goes on where it was. A failing case is
-printed with the command that replays it.
+printed with the command that replays it; of the networks that fail, one is made smaller.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ from typing import Any
 from hw.bench.build import default_cache, missing_tool
 from hw.bench.compare import is_equal
 from hw.files import FileError
-from tests.agreement.compare import compare, compare_programs
+from tests.agreement.compare import compare, compare_programs, kinds_of
 from tests.agreement.loose_cases import PROGRAMS_PER_GROUP, loose_group
-from tests.agreement.networks import NETWORKS_PER_GROUP, network_group
+from tests.agreement.network_point import CaseError, point_of, read_point
+from tests.agreement.networks import NETWORKS_PER_GROUP, compare_networks, network_group
 from tests.agreement.points import LAYERS_PER_GROUP, group, simulator_of
+from tests.agreement.replay import network_simulator, replay, shrink_on_rtl
+from tests.agreement.shrink import Budget, ShrinkError
 
 GROUP_SIZE = {"layers": LAYERS_PER_GROUP, "loose": PROGRAMS_PER_GROUP, "networks": NETWORKS_PER_GROUP}
 """Cases of a group, by what is compared: layers and networks, mapped, or programs that no mapper makes."""
@@ -31,7 +34,7 @@ GROUP_SIZE = {"layers": LAYERS_PER_GROUP, "loose": PROGRAMS_PER_GROUP, "networks
 MAKE: dict[str, Callable[[int, int], Sequence[Any]]]
 MAKE = {"layers": group, "loose": loose_group, "networks": network_group}
 COMPARE: dict[str, Callable[..., list[dict[str, Any]]]]
-COMPARE = {"layers": compare, "loose": compare_programs, "networks": compare_programs}
+COMPARE = {"layers": compare, "loose": compare_programs, "networks": compare_networks}
 
 
 def run_group(what: str, seed: int, number: int, only: int | None = None) -> dict[str, Any]:
@@ -47,9 +50,9 @@ def run_group(what: str, seed: int, number: int, only: int | None = None) -> dic
     finally:
         shutil.rmtree(work, ignore_errors=True)
     bad = [
-        {"case": point.number, "point": str(point), "result": result}
+        {"case": point.number, "point": str(point), "result": result, "data": _data(what, point)}
         for point, result in zip(points, results, strict=True)
-        if not is_equal(result)
+        if not is_equal(result) or kinds_of(result)
     ]
     return {
         "what": what,
@@ -63,10 +66,15 @@ def run_group(what: str, seed: int, number: int, only: int | None = None) -> dic
     }
 
 
+def _data(what: str, case: Any) -> dict[str, Any] | None:
+    """Return the data of a network case: all that it is made from."""
+    return case.point.to_dict() if what == "networks" else None
+
+
 def _simulator(what: str, point: Any) -> str:
-    """Return the simulator that suits a group; networks are short runs on small cores."""
+    """Return the simulator that suits a group."""
     if what == "networks":
-        return "icarus"
+        return network_simulator()
     return simulator_of(point.accelerator if what == "layers" else point.program.accelerator)
 
 
@@ -86,12 +94,26 @@ def finished_groups(journal: Path, what: str, seed: int) -> dict[int, dict[str, 
 
 
 def main() -> int:
-    """Run the regression; exit code 1 says that some case differs."""
-    args = _arguments()
+    """Run the regression; exit code 1 says that some case differs, 2 that a case on the command line is wrong."""
+    try:
+        return _regress(_arguments())
+    except (CaseError, ShrinkError) as error:
+        print(f"regress: {error}", file=sys.stderr)
+        return 2
+
+
+def _regress(args: argparse.Namespace) -> int:
+    budget = Budget(args.tries, 60 * args.minutes)
+    if args.case is not None:
+        return replay(read_point(args.case))
+    if args.shrink is not None:
+        shrink_on_rtl(read_point(args.shrink), budget, args.journal.parent)
+        return 1
     what = "loose" if args.loose else "networks" if args.networks else "layers"
     if args.only is not None:
         record = run_group(what, args.seed, args.only // GROUP_SIZE[what], args.only)
         print(json.dumps(record, indent=1))
+        _shrink_first([record], budget, args)
         return int(bool(record["failures"]))
     done = finished_groups(args.journal, what, args.seed)
     wanted = [n for n in range(-(-args.cases // GROUP_SIZE[what])) if n not in done]
@@ -104,26 +126,59 @@ def main() -> int:
             journal.write(json.dumps(record) + "\n")
             journal.flush()
             _say(record, index, len(wanted))
+    _shrink_first([done[number] for number in wanted], budget, args)
     return _summary(args.seed, done)
+
+
+def _shrink_first(records: Sequence[dict[str, Any]], budget: Budget, args: argparse.Namespace) -> None:
+    """Make the first network that failed smaller: one that is small says more than many."""
+    failed = [failure for record in records for failure in record["failures"] if failure["data"]]
+    if failed and args.shrinks:
+        print(
+            f"shrinking case {failed[0]['case']}, at most {args.tries} tries and {args.minutes:g} minutes", flush=True
+        )
+        shrink_on_rtl(point_of(failed[0]["data"]), budget, args.journal.parent)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.regress",
         description="Compare RTL and simulator on random accelerators, layers or networks, and memories.",
-        epilog="example: python -m tests.regress --seed 7 --cases 240",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n"
+        "  python -m tests.regress --seed 7 --cases 240\n"
+        "  python -m tests.regress --networks --seed 7 --cases 40 --tries 100 --minutes 10\n"
+        "  python -m tests.regress --networks --case out/network-0123456789ab.json\n"
+        "  python -m tests.regress --networks --shrink out/network-0123456789ab.json --minutes 30",
     )
     parser.add_argument("--seed", type=int, default=1, help="of all cases (default: 1)")
     parser.add_argument("--cases", type=int, default=204, help="how many (default: 204)")
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument("--loose", action="store_true", help="random programs that the mapper never makes, not layers")
     kinds.add_argument("--networks", action="store_true", help="random networks, from ids to the class, not layers")
-    parser.add_argument("--only", type=int, metavar="N", help="replay one case")
+    one = parser.add_mutually_exclusive_group()
+    one.add_argument("--only", type=int, metavar="N", help="replay one case")
+    one.add_argument("--case", metavar="CASE", help="replay one network: a JSON file, or the JSON itself")
+    one.add_argument(
+        "--shrink", metavar="CASE", help="make one network smaller while it fails: a JSON file, or the JSON"
+    )
+    parser.add_argument(
+        "--no-shrink", dest="shrinks", action="store_false", help="leave the first network that fails as it is"
+    )
+    parser.add_argument("--tries", type=int, default=300, help="of shrinking, at most (default: 300)")
+    parser.add_argument(
+        "--minutes", type=float, default=15, help="of shrinking; the last try may end later (default: 15)"
+    )
     parser.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
     parser.add_argument(
-        "--journal", type=Path, default=Path("out/regress.jsonl"), help="where finished groups are kept"
+        "--journal",
+        type=Path,
+        default=Path("out/regress.jsonl"),
+        help="where finished groups, and what is small, are kept",
     )
     args = parser.parse_args()
+    if not args.networks and not (args.case is None and args.shrink is None):
+        raise CaseError("case must be run with --networks, not as a layer or a loose program: add --networks")
     args.journal.parent.mkdir(parents=True, exist_ok=True)
     return args
 

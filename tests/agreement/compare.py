@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hw.arch import Accelerator
 from hw.bench.build import build
 from hw.bench.compare import is_equal
 from hw.bench.runner import run
@@ -23,12 +25,32 @@ from tallybert.flow import Workload, random_workload, run_simulation, write_case
 from tallybert.hardware import write_program_case
 from tests.agreement.points import Point
 
+KINDS = {
+    "bits": ("bits_different", "checksums_different"),
+    "cycles": ("cycles_different", "states_different"),
+    "vote": ("votes_different", "reference_different"),
+}
+"""What of a result says that a run differs in this way."""
+
+
+def kinds_of(result: Mapping[str, Any]) -> frozenset[str]:
+    """Return the ways in which a run differs; a run that did not end differs in one of its own, `failure`."""
+    if "failure" in result:
+        return frozenset({"failure"})
+    return frozenset(kind for kind, names in KINDS.items() if any(result.get(name, 0) for name in names))
+
+
+@lru_cache(maxsize=1)
+def verilog_of(accelerator: Accelerator) -> str:
+    """Return the Verilog of an accelerator; making it takes longer than most runs."""
+    return generate(accelerator)
+
 
 def compare(points: Sequence[Point], simulator: str, cache: Path, work: Path) -> list[dict[str, Any]]:
     """Return the bench's result of each case; all of them run in one simulation, without a reset between them."""
     accelerator = points[0].accelerator
     folders = [_write(point, work / f"case{point.number}") for point in points]
-    built = build(generate(accelerator), simulator, cache)
+    built = build(verilog_of(accelerator), simulator, cache)
     return run(built, simulator, folders, work)
 
 
@@ -56,7 +78,7 @@ def compare_programs(cases: Sequence[ProgramCase], simulator: str, cache: Path, 
 
     What buffers hold is 0 where a simulation begins.
     """
-    built = build(generate(cases[0].program.accelerator), simulator, cache)
+    built = build(verilog_of(cases[0].program.accelerator), simulator, cache)
     chains: list[list[ProgramCase]] = []
     for case in cases:
         if chains and case.before and chains[-1] == list(case.before):

@@ -5,23 +5,29 @@ A group is one accelerator, so one build; it has NETWORKS_PER_GROUP cases. What 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from random import Random
+from typing import Any
 
 from hw.arch import Accelerator, AcceleratorError
 from mapping.errors import MappingError
 from mapping.whole.mapper import map_network
 from model.network import Network
-from model.operations import Embed
-from model.synthetic_network import FEED_FORWARDS, random_network
+from model.synthetic_network import FEED_FORWARDS, Sketch, random_network, random_sketch
+from sim.machine import execute
+from sim.memory import MemoryProfile
+from sim.reference import evaluate
 from sim.timing import simulate
-from tests.agreement.compare import ProgramCase
+from tests.agreement.compare import ProgramCase, compare_programs
+from tests.agreement.network_point import NetworkPoint
 from tests.agreement.points import random_memory
 
 NETWORKS_PER_GROUP = 4
 MAX_INSTRUCTIONS, MAX_CYCLES = 800, 16_000
 MAX_WORK = 200
-"""Operations times row tiles, and once more: what is above would not be mapped to as few instructions."""
+"""Of works: what is above would not be mapped to as few instructions."""
 
 _LAYERS = (1, 2, 1, 0)
 _DRAWS = 24
@@ -29,20 +35,48 @@ _DRAWS = 24
 
 @dataclass(frozen=True)
 class NetworkCase(ProgramCase):
-    """One sentence on a network, mapped to a program, with its memory."""
+    """One sentence on a network, mapped to a program, with its memory, and the data that all of it is made from."""
 
     network: Network
-    ids: tuple[int, ...]
-    types: tuple[int, ...]
-    sketch: str
+    point: NetworkPoint
 
     def __str__(self) -> str:
-        a = self.program.accelerator
+        a, n = self.program.accelerator, self.network
         return (
-            f"case {self.number}: {len(self.ids)} tokens, {self.sketch}, {len(self.program.instructions)} instructions "
+            f"case {self.number}: {len(self.point.ids)} tokens, {len(n.members)} members, vote {n.vote}, "
+            f"{len(n.operations)} operations, {len(self.program.instructions)} instructions "
             f"on {a.rows}x{a.columns}x{a.word_bits}, {a.vector_lanes} vector lanes, {a.row_lanes} row lanes, "
             f"port {a.port_bits}, {self.memory.to_dict()}"
         )
+
+
+def case_of(point: NetworkPoint, number: int = 0) -> NetworkCase:
+    """Return what a point describes; raises MappingError where the network does not fit the accelerator."""
+    network = random_network(point.seed, **asdict(point.sketch))
+    mapped = map_network(point.accelerator, network, point.types)
+    return NetworkCase(number, mapped.with_ids(point.ids), point.memory, network, point)
+
+
+def compare_networks(cases: Sequence[NetworkCase], simulator: str, cache: Path, work: Path) -> list[dict[str, Any]]:
+    """Return the bench's result of each case, and in how much of the vote the simulator and the reference differ."""
+    results = compare_programs(cases, simulator, cache, work)
+    return [
+        result | {"reference_different": len(reference_differences(case))}
+        for case, result in zip(cases, results, strict=True)
+    ]
+
+
+def reference_differences(case: NetworkCase) -> list[str]:
+    """Return what differs between the class, members and total of the simulated program and the integer reference."""
+    found, expected = execute(case.program).result, evaluate(case.network, case.point.ids, case.point.types)
+    total = int(expected.contributions[: expected.members_run].sum(0).max())
+    answer = found.total if case.network.vote == "mean" else found.leader
+    pairs = {
+        "members": (found.members, expected.members_run),
+        "total": (found.total, total),
+        "answer": (answer, expected.prediction),
+    }
+    return [f"{name}: {at} in the simulator, {by} by the reference" for name, (at, by) in pairs.items() if at != by]
 
 
 def random_whole_accelerator(random: Random) -> Accelerator:
@@ -117,31 +151,35 @@ def _case(random: Random, accelerator: Accelerator, number: int) -> NetworkCase 
             "pooler": random.random() < 0.4,
             "limit": random.choice([1, 5, 9, 9]),
         }
-        case = _mapped(random, accelerator, random_network(seed, **fixed), number)
+        case = _mapped(random, accelerator, seed, random_sketch(seed, **fixed), number)
         if case is not None:
             return case
     return None
 
 
-def _mapped(random: Random, accelerator: Accelerator, network: Network, number: int) -> NetworkCase | None:
-    embeds = [o for o in network.operations if isinstance(o, Embed)]
-    rows = random.choice([network.limit, random.randint(1, network.limit)])
-    kinds, words = min(o.sizes["types"] for o in embeds), min(o.sizes["vocabulary"] for o in embeds)
-    tiles = -(-rows // accelerator.rows)
-    if len(network.operations) * (1 + tiles) > MAX_WORK:
+def _work(sketch: Sketch, tiles: int) -> int:
+    """Return about how many works a network is for a sentence of so many row tiles."""
+    feed_forward = 7 + 3 * (sketch.feed_forward != "plain") + 2 * sketch.ternary
+    layer = 17 + 4 * sketch.ternary + sketch.stack * feed_forward
+    return sketch.members * (4 + 4 * sketch.pooler + sketch.layers * layer) * (1 + tiles)
+
+
+def _mapped(random: Random, accelerator: Accelerator, seed: int, sketch: Sketch, number: int) -> NetworkCase | None:
+    rows = random.choice([sketch.limit, random.randint(1, sketch.limit)])
+    if _work(sketch, -(-rows // accelerator.rows)) > MAX_WORK:
         return None
-    types = tuple(sorted(random.randrange(kinds) for _ in range(rows)))
+    types = tuple(sorted(random.randrange(sketch.types) for _ in range(rows)))
     if random.random() < 0.5:
         types = (types[0],) * rows
-    ids = tuple(random.randrange(words) for _ in range(rows))
+    ids = tuple(random.randrange(sketch.vocabulary) for _ in range(rows))
+    point = NetworkPoint(seed, sketch, ids, types, MemoryProfile(), accelerator)
     try:
-        mapped = map_network(accelerator, network, types)
+        case = case_of(point, number)
     except MappingError:
         return None
-    program, memory = mapped.with_ids(ids), random_memory(random)
-    if len(program.instructions) > MAX_INSTRUCTIONS:
+    memory = random_memory(random)
+    if len(case.program.instructions) > MAX_INSTRUCTIONS:
         return None
-    if simulate(accelerator, program.instructions, memory).cycles > MAX_CYCLES:
+    if simulate(accelerator, case.program.instructions, memory).cycles > MAX_CYCLES:
         return None
-    shapes = f"{len(network.members)} members, vote {network.vote}, {len(network.operations)} operations"
-    return NetworkCase(number, program, memory, network, ids, types, shapes)
+    return replace(case, memory=memory, point=replace(point, memory=memory))
