@@ -75,7 +75,7 @@ def _subjects(
         worked = _stored(recording.stored, [instructions[n] for n in order])
     else:
         worked = latest
-    resting = latest if unit is Unit.DRAIN else oldest
+    resting = latest if unit in (Unit.DRAIN, Unit.ROW) else oldest
     subjects = np.full(len(cycles), NOBODY)
     for state, places in ((BUSY, worked), (WAIT, resting), (TOKEN, latest + 1), (ISSUE, latest + 1)):
         chosen = states == state

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tallybert.hardware import Say, write_program_case
+from tallybert.names import NAMES_FILE
+from tallybert.options import CommandError
 
 if TYPE_CHECKING:
     import argparse
@@ -26,7 +28,8 @@ class Kept:
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> Kept:
-        """Return what the arguments ask for."""
+        """Return what the arguments ask for, refusing a timeline in the place of what they ask for too."""
+        check_timeline(args.timeline, args.output)
         return cls(args.output, args.timeline)
 
     def __bool__(self) -> bool:
@@ -34,6 +37,16 @@ class Kept:
 
 
 NOTHING = Kept()
+CASE_FILES = ("program.json", "image.bin", "expected.json", "expected.bin", NAMES_FILE)
+"""What a folder with a program and what must come out of it holds."""
+
+
+def check_timeline(timeline: Path | None, folder: Path | None) -> None:
+    """Refuse a timeline that would stand in the place of a file of a program."""
+    if timeline is not None and folder is not None:
+        inside = timeline.resolve().parent == folder.resolve()
+        if inside and timeline.name in CASE_FILES:
+            raise CommandError(f"--timeline must be a file of its own, not the program's {timeline.name}")
 
 
 def keep(

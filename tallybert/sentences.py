@@ -95,7 +95,7 @@ def run_sentence(network: Network, accelerator: Accelerator, reading: Reading, m
         mapped = map_network(accelerator, network, reading.types)
     except MappingError as error:
         say("looking for the smallest preset that can")
-        raise MappingError(f"{error}; {_advice(network, reading.types, accelerator.name)}") from None
+        raise MappingError(f"{error}; {_advice(network, reading.types, accelerator)}") from None
     program = mapped.with_ids(reading.ids)
     mapped_at = time.perf_counter()
     say(f"executing {len(program.instructions)} instructions on values")
@@ -122,16 +122,17 @@ def run_sentence(network: Network, accelerator: Accelerator, reading: Reading, m
     return run
 
 
-def _advice(network: Network, types: Sequence[int], refused: str) -> str:
+def _advice(network: Network, types: Sequence[int], refused: Accelerator) -> str:
     """Say which preset is the smallest that can run a network."""
     from hw.config import load_accelerator, presets
     from mapping.errors import MappingError
     from mapping.whole.mapper import map_network
 
     for name in presets():
-        if name != refused:
+        accelerator = load_accelerator(name)
+        if accelerator != refused:
             with suppress(MappingError):
-                map_network(load_accelerator(name), network, types)
+                map_network(accelerator, network, types)
                 return f"the smallest preset that can is {name}"
     return "no preset can"
 

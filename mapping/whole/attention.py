@@ -9,7 +9,7 @@ import numpy as np
 from hw.isa import Destination, Opcode, SumsDestination, Unit
 from mapping.whole.context import Context, Stored
 from mapping.whole.copies import operand_of
-from mapping.whole.kinds import Kinds
+from mapping.whole.kinds import MAX_SHIFT, Kinds
 from mapping.whole.operands import heads_of
 from mapping.whole.work import Area, Datum, Parcel
 
@@ -97,6 +97,8 @@ class _Scores:
 def _softmax(c: Context, o: Any, reader: Any, codes: list[list[Datum]], tile: int, rows: int, head: int) -> None:
     a = c.accelerator
     product = _Scores(c, o, tile, rows, head)
+    if reader.shift + product.kinds.plain > MAX_SHIFT:
+        raise c.refuse(reader, f"twice the scores must not need a shift above {MAX_SHIFT} here")
     row_lines = -(-product.count // a.score_line_sums)
     area = c.area("score", -(-rows // a.drain_rows) * row_lines, f"{o.name}[{tile}, {head}]")
     scored = Datum(area.name, area)
@@ -168,7 +170,7 @@ def _head_threshold(c: Context, o: Any, reader: Any, codes: list[list[Datum]], t
         ("thresholds", reader.name, head),
         lambda: c.parameters.thresholds(
             f"{reader.name}.thresholds[{head}]",
-            np.repeat(reader.thresholds[head].astype(np.int64) << product.kinds.plain, c.accelerator.columns),
+            np.repeat(product.kinds.thresholds(reader.thresholds[head]), c.accelerator.columns),
             np.zeros(c.accelerator.columns, np.int64),
             [np.arange(c.accelerator.columns)],
         ),

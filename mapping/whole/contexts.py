@@ -9,7 +9,7 @@ import numpy as np
 from hw.isa import Destination, Opcode, Unit
 from mapping.whole.context import Context, Stored
 from mapping.whole.copies import operand_of
-from mapping.whole.kinds import Kinds
+from mapping.whole.kinds import MAX_SHIFT, Kinds
 from mapping.whole.operands import heads_of, scores_of
 from mapping.whole.parameters import Packing
 from mapping.whole.rows import Pass
@@ -18,8 +18,6 @@ from mapping.whole.work import Datum, Parcel, Work
 
 if TYPE_CHECKING:
     from mapping.whole.emitter import Emitter
-
-_MAX_SHIFT, _MAX_ADDEND = 31, (1 << 31) - 1
 
 
 class _Heads:
@@ -118,7 +116,7 @@ def _flat(heads: _Heads, name: str, bits: int) -> Stored:
 
 
 def _thresholds(heads: _Heads, reader: Any, head: int) -> Parcel:
-    parameters, thresholds = heads.c.parameters, reader.thresholds.astype(np.int64) << heads.kinds.plain
+    parameters, thresholds = heads.c.parameters, heads.kinds.thresholds(reader.thresholds)
     name = f"{reader.name}.thresholds[{head}]"
     return parameters.once(
         ("thresholds", reader.name, head),
@@ -143,7 +141,8 @@ def _binarize(e: Emitter, heads: _Heads, where: tuple[int, int, int], parcel: Pa
 def _codes(heads: _Heads, reader: Any) -> None:
     """Codes of several bits: the sums of all heads, and a VECTOR over them and the gaps between the heads."""
     c, a, doubled = heads.c, heads.c.accelerator, heads.kinds.plain
-    if reader.shift + doubled > _MAX_SHIFT or int(np.abs(reader.addend).max()) << doubled > _MAX_ADDEND:
+    addends = reader.addend.astype(np.int64) << doubled
+    if reader.shift + doubled > MAX_SHIFT or addends.min() < -(1 << 31) or addends.max() >= 1 << 31:
         raise c.refuse(reader, "twice the sums must not need a shift above 31 or an addend of more than 32 bits here")
     _flat(heads, reader.name, reader.bits)
     row_lines = -(-heads.heads * heads.groups * a.columns // a.sum_line_sums)

@@ -26,15 +26,17 @@ class Copy:
 
     def __init__(self, c: Context, o: Any, heads: list[tuple[Stored, np.ndarray]], plane: int) -> None:
         self._c, self._heads, self._plane = c, heads, plane
-        a, step = c.accelerator, c.accelerator.line_groups
-        if 4 * a.line_bits > a.max_inputs:
-            need = (4 * a.line_bits + 1).bit_length() + 1
-            raise c.refuse(o, f"array.sum_bits must be at least {need}, not {a.sum_bits}")
+        a = c.accelerator
+        step = max(1, min(a.line_groups, a.threshold_lines))
         self.panels: list[Panel] = []
         for head, (_, channels) in enumerate(heads):
             groups = c.groups(channels)
             starts = range(0, len(groups), step)
             self.panels += [Panel(tuple(groups[start : start + step]), start, head) for start in starts]
+        reach = 2 * max(self._positions(panel)[-1] for panel in self.panels) * a.line_bits
+        if reach > a.max_inputs:
+            need = (reach + 1).bit_length() + 1
+            raise c.refuse(o, f"array.sum_bits must be at least {need}, not {a.sum_bits}")
 
     def left(self, tile: int, panel: Panel) -> Datum:
         """Return the codes of a row tile that a panel is selected of."""

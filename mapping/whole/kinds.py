@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from mapping.whole.context import Context, Stored
+
+MAX_SHIFT = 31
+"""The most places by which an instruction shifts."""
 
 
 class Kinds:
@@ -28,6 +33,10 @@ class Kinds:
             stride = stored.plane_lines if planes > 1 else 0
             result |= {f"{name}_planes": planes, f"{name}_plane_stride": stride, f"{name}_negative": negative}
         return result
+
+    def thresholds(self, thresholds: np.ndarray) -> np.ndarray:
+        """Return what the sums are compared with: of doubled ones, which are even, the odd number below."""
+        return (thresholds.astype(np.int64) << self.plain) - self.plain
 
     @property
     def pairs(self) -> int:

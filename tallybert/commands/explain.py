@@ -42,11 +42,13 @@ def run(args: argparse.Namespace) -> int:
     """Explain the program, or one cycle of its run."""
     from tallybert import explanation
     from tallybert.explanation_tables import show_moment, show_program
+    from tallybert.keeping import check_timeline
 
     for option, value in (("--from", args.first), ("--count", args.count)):
         if args.at is not None and value is not None:
             raise CommandError(f"{option} must be left out with --at, not {shown(value)}")
     folder, played = explanation.play_program(args.program, memory_fields(args))
+    check_timeline(args.timeline, folder)
     if args.at is None:
         report, show = explanation.report(folder, played, args.first or 0, args.count), show_program
     else:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hw.config import PRESET_FOLDER
 from tallybert import cli
 from tests.tallybert.commandline import TINY, report_of
 from tests.tallybert.small_networks import write_accelerator, write_small_network
@@ -168,6 +169,14 @@ class TestRefusals:
         assert out == ""
         said = "member0.0.value.out: buffers.key_lines must be at least 8, not 2; the smallest preset that can is edge"
         assert err.splitlines()[2:] == [f"tallybert: error: {said}"]
+
+    def test_an_accelerator_that_has_the_name_of_a_preset(
+        self, network: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        text = re.sub(r"fixed_lines: \d+", "fixed_lines: 4", (PRESET_FOLDER / "edge.yaml").read_text())
+        (tmp_path / "mine.yaml").write_text(text)
+        assert cli.main(["run", network, str(tmp_path / "mine.yaml"), "word3"]) == 2
+        assert capsys.readouterr().err.endswith("; the smallest preset that can is edge\n")
 
     def test_what_no_preset_can_run(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         write_small_network(tmp_path / "n.safetensors", 1, attention_bits=8)

@@ -10,6 +10,7 @@ import pytest
 
 from hw.arch import Accelerator
 from hw.isa import Opcode
+from mapping.errors import MappingError
 from mapping.whole.image import Image
 from mapping.whole.mapper import map_network
 from mapping.whole.parameters import Parameters
@@ -135,6 +136,59 @@ def test_graphs(name: str) -> None:
     made = GRAPHS[name]()
     for accelerator, count in ((ROOMY, 16), (FEW_ROWS, 7), (WIDE_WORDS, 9)):
         assert_says_what_the_reference_says(Point(made, accelerator, count, 3))
+
+
+@pytest.mark.parametrize("addend", [-(1 << 30), (1 << 30) - 1])
+def test_addends_that_just_fit_when_they_are_doubled(addend: int) -> None:
+    def build(g: Graph) -> str:
+        context = g.attention("context", *(g.operand(name, 2) for name in ("query", "key", "value")), bits=2)
+        addends = np.where(np.arange(WIDTH) % 2, addend, 1 << 20).astype(np.int32)
+        multipliers = np.full(WIDTH, 20_000, np.int16)
+        codes = g.append(ops.Quantize("codes", (context,), "signed", 2, 20, multipliers, addends))
+        return g.requantise("fixed", g.matmul("sums", codes, WIDTH))
+
+    assert_says_what_the_reference_says(Point(ending(build), ROOMY, 9, 5))
+
+
+@pytest.mark.parametrize("heads", [8, 24])
+def test_codes_of_a_context_with_narrow_heads_are_copied(heads: int) -> None:
+    """A head of one or three channels takes a column group of its own: a copy of them reads many lines at once."""
+
+    def build(g: Graph) -> str:
+        query, key, value = (g.operand(name) for name in ("query", "key", "value"))
+        scores = g.append(ops.Scores("scores", (query, key), heads))
+        context = g.make("Context", "context", g.row_threshold("attention", scores, 1, exact=True), value)
+        codes = g.codes("codes", context, "signed", 1)
+        return g.requantise("fixed", g.matmul("sums", g.make("Concatenate", "twice", codes, codes), WIDTH))
+
+    made = ending(build)
+    assert_says_what_the_reference_says(Point(made, ROOMY, 9, 6))
+    assert_says_what_the_reference_says(Point(made, ROOMY.replace(threshold_lines=6), 5, 6))
+    with pytest.raises(MappingError, match=r"^twice \(concatenate\): array\.sum_bits must be at least 1[0-9], not 8$"):
+        map_network(ROOMY.replace(columns=16, sum_bits=8), made, (0,) * 5)
+
+
+@pytest.mark.parametrize("bound", [False, True])
+def test_thresholds_at_the_ends_of_doubled_sums(bound: bool) -> None:
+    """Sums that fill sum_bits, and thresholds above all or below all of them."""
+
+    def build(g: Graph) -> str:
+        context = g.attention("context", g.operand("query"), g.operand("key"), g.operand("value", 2, "unsigned"))
+        value = g.values[context]
+        ends = np.where(np.arange(WIDTH) % 2, value.low, value.high + 1 if bound else value.high).astype(np.int32)
+        codes = g.append(ops.Binarize("codes", (context,), "signed", ends, (np.arange(WIDTH) % 4 > 1).astype(np.uint8)))
+        return g.requantise("fixed", g.matmul("sums", codes, WIDTH))
+
+    made = ending(build)
+    for bits in range(8, 16):
+        try:
+            point = Point(made, ROOMY.replace(sum_bits=bits), 16, 7)
+            point.mapped()
+        except MappingError:
+            continue
+        assert_says_what_the_reference_says(point)
+        return
+    raise AssertionError
 
 
 ROOM: dict[str, Any] = dict(

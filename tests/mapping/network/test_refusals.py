@@ -152,6 +152,13 @@ def large_addends(g: Graph) -> str:
     return g.requantise("fixed", g.matmul("sums", g.append(made), WIDTH))
 
 
+def large_shift(g: Graph) -> str:
+    scores = g.append(ops.Scores("scores", (g.operand("query", 2), g.operand("key", 2)), 2))
+    table = np.full(4, 65535, np.uint16)
+    codes = g.append(ops.RowThreshold("attention", (scores,), 1, 1, 31, table, np.ones(1, np.int32)))
+    return g.product("output", g.make("Context", "context", codes, g.operand("value")))
+
+
 MEETS = "context.scores (scores): signed bits must meet signed bits here, not"
 GRAPHS: dict[str, tuple[Callable[[], Network], str]] = {
     "unsigned keys": (lambda: operands((1, 1, 1), "sus"), f"{MEETS} unsigned 1-bit codes [n, 24]"),
@@ -167,6 +174,10 @@ GRAPHS: dict[str, tuple[Callable[[], Network], str]] = {
     "large addends": (
         lambda: ending(large_addends),
         "codes (quantize): twice the sums must not need a shift above 31 or an addend of more than 32 bits here",
+    ),
+    "large shift": (
+        lambda: ending(large_shift),
+        "attention (row_threshold): twice the scores must not need a shift above 31 here",
     ),
     "other channels": (
         lambda: ending(other_channels),
