@@ -25,7 +25,7 @@ from tests.agreement.network_point import NetworkPoint
 from tests.agreement.points import random_memory
 
 NETWORKS_PER_GROUP = 4
-MAX_INSTRUCTIONS, MAX_CYCLES = 800, 16_000
+MAX_INSTRUCTIONS, MAX_CYCLES = 600, 8_000
 MAX_WORK = 200
 """Of works: what is above would not be mapped to as few instructions."""
 

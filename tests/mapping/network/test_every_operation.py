@@ -198,7 +198,7 @@ ROOM |= dict(scale_lines=2048, level_lines=256, table_lines=256, word_lines=512,
 EVERYTHING = resized(**ROOM, code_bits=8, sum_bits=24, score_lines=256, classes=8)
 
 
-@pytest.mark.parametrize("seed", range(500, 516))
+@pytest.mark.parametrize("seed", range(500, 508))
 @pytest.mark.parametrize("feed_forward", ["table", "multiply", "maximum", "add"])
 def test_made_up_networks_of_every_kind(seed: int, feed_forward: str) -> None:
     bits = (1, 2, 4, 8)[seed % 4]
