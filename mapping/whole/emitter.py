@@ -10,7 +10,7 @@ from mapping.whole.context import Context
 from mapping.whole.residence import Load
 from mapping.whole.schedule import Placed, Schedule
 
-Lines = tuple[str, int, int]
+Touched = tuple[str, int, int]
 """A buffer, the first line, and how many."""
 
 SPACES = (
@@ -34,8 +34,8 @@ class Emitter:
         self,
         opcode: Opcode,
         operands: dict[str, int],
-        reads: Sequence[Lines] = (),
-        writes: Sequence[Lines] = (),
+        reads: Sequence[Touched] = (),
+        writes: Sequence[Touched] = (),
         settles: bool = False,
     ) -> None:
         """Append an instruction that reads and writes some lines."""
@@ -54,7 +54,7 @@ class Emitter:
             operands = {"buffer": parcel.buffer, "address": t.address, "line": load.line + t.offset}
             operands |= {"row_beats": t.row_beats, "segments": t.segments, "segment_beats": t.segment_beats}
             operands |= {"stride": t.stride, "gather": int(t.gather), "token": t.token}
-            reads: list[Lines] = []
+            reads: list[Touched] = []
             if parcel.after is not None:
                 reads.append(("token", parcel.after.line, parcel.after.lines))
             end = parcel.transfers[index + 1].offset if index + 1 < len(parcel.transfers) else parcel.lines
@@ -66,7 +66,7 @@ class Emitter:
         return self._builder.halt()
 
 
-def _accesses(lines: Sequence[Lines]) -> list[Access]:
+def _accesses(lines: Sequence[Touched]) -> list[Access]:
     return [Access(space, start, start + count) for space, start, count in lines]
 
 

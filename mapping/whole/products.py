@@ -19,8 +19,8 @@ from model.operation import Operation
 if TYPE_CHECKING:
     from mapping.whole.emitter import Emitter
 
-PANEL_CYCLES = 192
-"""The most cycles of a panel, unless one column group takes more: what is more urgent waits that long for the array."""
+PANEL_WORDS = 192
+"""The most words of a panel, unless one column group has more: what is more urgent waits that long for the array."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def panels(c: Context, o: Any, channels: int, heads: int, row_lines: int) -> lis
         have = c.accelerator.weight_lines
         raise c.refuse(o, f"buffers.weight_lines must be at least {row_lines}, not {have}")
     words = row_lines * c.accelerator.line_words
-    most = min(most, c.accelerator.threshold_lines, max(1, PANEL_CYCLES // words))
+    most = min(most, c.accelerator.threshold_lines, max(1, PANEL_WORDS // words))
     result = []
     for head in range(heads):
         width = channels // heads

@@ -7,8 +7,11 @@ import pytest
 
 from hw.isa import Unit
 from sim.memory import MemoryProfile
-from tallybert.activity import BUSY, EMPTY, ISSUE, TOKEN, WAIT
-from tallybert.lives import NOBODY
+from sim.recording import record_run
+from tallybert.activity import BUSY, EMPTY, ISSUE, TOKEN, WAIT, activities
+from tallybert.lives import NOBODY, live
+from tests.sim.programs import HALT, softmax
+from tests.sim.test_timing import INSTANT, QUICK
 from tests.sim.test_timing_random import PROFILES, work
 from tests.tallybert.recorded import PROFILE_IDS, chain, layer, random_run
 
@@ -50,6 +53,20 @@ class TestRandomPrograms:
                     assert activity.next_busy(int(number), int(stop)) != NOBODY
                 if state == WAIT and unit is not Unit.SEQUENCER:
                     assert lives.issue[number] < start and stop <= lives.retire[number] + (unit is Unit.STORE)
+
+
+def test_row_waits_for_the_second_pass_of_the_instruction_that_goes_on_then() -> None:
+    """The second SOFTMAX pauses between its passes from 23 on, while the first one is in the pipeline until 28."""
+    accelerator = QUICK.replace(row_lanes=4, vector_lanes=4, code_bits=4)
+    instructions = [softmax(), softmax(), HALT]
+    recording = record_run(accelerator, instructions, INSTANT)
+    lives = live(accelerator, instructions, recording)
+    row = activities(recording, lives, instructions)[Unit.ROW]
+    found = zip(row.starts.tolist(), row.states.tolist(), row.subjects.tolist(), strict=True)
+    assert [part for part in found if part[1] not in (EMPTY, ISSUE)] == [
+        *((6, BUSY, 0), (7, WAIT, 0), (21, BUSY, 0), (22, BUSY, 1), (23, WAIT, 1), (37, BUSY, 1)),
+    ]
+    assert lives.retire[0] == 28
 
 
 def test_the_interval_of_a_cycle() -> None:

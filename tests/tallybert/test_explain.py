@@ -149,6 +149,22 @@ class TestSentence:
 
 
 class TestKept:
+    @pytest.mark.parametrize("name", ["program.json", "image.bin", "expected.json", "expected.bin", "names.json"])
+    def test_a_timeline_in_the_place_of_a_file_of_the_program(
+        self, name: str, sentence: Path, refusal: Callable[..., str]
+    ) -> None:
+        folder = sentence / "case"
+        before = (folder / name).read_bytes()
+        message = refusal("explain", str(folder), "--timeline", str(folder / name))
+        assert message == f"--timeline must be a file of its own, not the program's {name}"
+        assert (folder / name).read_bytes() == before
+
+    def test_a_timeline_over_the_program_that_is_kept(self, tmp_path: Path, refusal: Callable[..., str]) -> None:
+        (tmp_path / "new").mkdir()
+        where = str(tmp_path / "new" / "image.bin")
+        message = refusal("sim", "nano", "--layer", "4x8x8", "-o", str(tmp_path / "new"), "--timeline", where)
+        assert "--timeline must be a file of its own" in message or "-o/--output" in message
+
     def test_timelines_of_sim_and_explain_are_equal(self, folder: Path, tmp_path: Path, case: str) -> None:
         path = tmp_path / "again.json"
         assert cli.main(["explain", case, "--timeline", str(path), "--json"]) == 0
