@@ -144,6 +144,13 @@ class Context:
         """Return the name of the parameter that says how many lines a buffer has."""
         return f"{FIELDS[_parameter(space)].section}.{_parameter(space)}"
 
+    def check_sums(self, operation: Operation, reach: int) -> None:
+        """Refuse an operation whose sums reach so far that the array cannot hold them."""
+        a = self.accelerator
+        if reach > a.max_inputs:
+            need = (reach + 1).bit_length() + 1
+            raise self.refuse(operation, f"array.sum_bits must be at least {need}, not {a.sum_bits}")
+
     def refuse(self, operation: Operation, text: str) -> MappingError:
         """Return the error for an operation that cannot be mapped."""
         return MappingError(f"{operation.name} ({operation.op}): {text}")

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hw.isa import Destination, Opcode, Unit
-from mapping.whole.context import Context, Stored
+from mapping.whole.context import Context
 from mapping.whole.copies import operand_of
 from mapping.whole.kinds import MAX_SHIFT, Kinds
 from mapping.whole.operands import heads_of, scores_of
 from mapping.whole.parameters import Packing
-from mapping.whole.rows import Pass
+from mapping.whole.products import Sums
+from mapping.whole.rows import Pass, codes_of
 from mapping.whole.streams import planes
-from mapping.whole.work import Datum, Parcel, Work
+from mapping.whole.work import Datum, Emit, Parcel, Work
 
 if TYPE_CHECKING:
     from mapping.whole.emitter import Emitter
@@ -85,7 +86,7 @@ def context(c: Context, o: Any) -> None:
 
 def _bits(heads: _Heads, reader: Any) -> None:
     c = heads.c
-    stored = _flat(heads, reader.name, 1)
+    stored = codes_of(c, reader.name, heads.packing)
     for t, rows in enumerate(c.tiles(reader.name)):
         last: Work | None = None
         for head in range(heads.heads):
@@ -94,25 +95,13 @@ def _bits(heads: _Heads, reader: Any) -> None:
                 f"{reader.name}[{t}, {head}]",
                 Unit.ARRAY,
                 heads.cycles(rows),
-                lambda e, t=t, rows=rows, head=head, parcel=parcel: _binarize(  # type: ignore[misc]
-                    e, heads, (t, rows, head), parcel, stored.data[t]
-                ),
+                _binarize(heads, (t, rows, head), parcel, stored.data[t]),
                 reads=heads.reads(t, head),
                 writes=[stored.data[t]],
                 parcels=[parcel],
                 after=[last] if last is not None else [],
                 turn=heads.turn(t, head),
             )
-
-
-def _flat(heads: _Heads, name: str, bits: int) -> Stored:
-    """Return room for the codes of all heads."""
-    c = heads.c
-    lines = c.parameters.lines_of(heads.packing.bits)
-    areas = [c.area("activation", lines * bits, name) for _ in c.tiles(name)]
-    data = [Datum(f"{name}[{t}]", area) for t, area in enumerate(areas)]
-    c.stored[name, "flat"] = Stored(data, heads.packing, plane_lines=lines)
-    return c.stored[name, "flat"]
 
 
 def _thresholds(heads: _Heads, reader: Any, head: int) -> Parcel:
@@ -124,58 +113,51 @@ def _thresholds(heads: _Heads, reader: Any, head: int) -> Parcel:
     )
 
 
-def _binarize(e: Emitter, heads: _Heads, where: tuple[int, int, int], parcel: Parcel, datum: Datum) -> None:
+def _binarize(heads: _Heads, where: tuple[int, int, int], parcel: Parcel, datum: Datum) -> Emit:
     (tile, rows, head), groups, a = where, heads.groups, heads.c.accelerator
     place = head * groups
     first, last = place // a.line_groups, (place + groups - 1) // a.line_groups
-    heads.matmul(e, tile, rows, head)
-    e.add(
-        Opcode.BINARIZE,
-        {"destination": Destination.ACTIVATION, "threshold_line": parcel.line, "output_line": datum.line}
-        | {"output_group": place, "output_stride": 0, "rows": rows, "column_groups": groups, "spare": heads.spare},
-        [("threshold", parcel.line, groups)],
-        [("activation", datum.line + first, last - first + 1)],
-    )
+
+    def emit(e: Emitter) -> None:
+        heads.matmul(e, tile, rows, head)
+        e.add(
+            Opcode.BINARIZE,
+            {"destination": Destination.ACTIVATION, "threshold_line": parcel.line, "output_line": datum.line}
+            | {"output_group": place, "output_stride": 0, "rows": rows, "column_groups": groups, "spare": heads.spare},
+            [("threshold", parcel.line, groups)],
+            [("activation", datum.line + first, last - first + 1)],
+        )
+
+    return emit
 
 
 def _codes(heads: _Heads, reader: Any) -> None:
     """Codes of several bits: the sums of all heads, and a VECTOR over them and the gaps between the heads."""
-    c, a, doubled = heads.c, heads.c.accelerator, heads.kinds.plain
+    c, doubled = heads.c, heads.kinds.plain
     addends = reader.addend.astype(np.int64) << doubled
     if reader.shift + doubled > MAX_SHIFT or addends.min() < -(1 << 31) or addends.max() >= 1 << 31:
         raise c.refuse(reader, "twice the sums must not need a shift above 31 or an addend of more than 32 bits here")
-    _flat(heads, reader.name, reader.bits)
-    row_lines = -(-heads.heads * heads.groups * a.columns // a.sum_line_sums)
+    codes_of(c, reader.name, heads.packing)
+    sums = Sums(c, reader.name, heads.heads * heads.groups * c.accelerator.columns)
     spread = np.zeros((2, heads.packing.bits), np.int64)
     spread[:, heads.packing.positions()] = reader.multiplier, reader.addend
     for t, rows in enumerate(c.tiles(reader.name)):
-        area = c.area("sums", -(-rows // a.drain_rows) * row_lines, f"{reader.name}.sums")
-        datum = Datum(f"{reader.name}.sums[{t}]", area)
         for head in range(heads.heads):
+
+            def emit(e: Emitter, t: int = t, rows: int = rows, head: int = head) -> None:
+                heads.matmul(e, t, rows, head)
+                sums.add(e, t, rows, heads.groups, heads.spare, head * heads.groups)
+
             c.add(
                 f"{reader.name}.sums[{t}, {head}]",
                 Unit.ARRAY,
                 heads.cycles(rows),
-                lambda e, t=t, rows=rows, head=head, datum=datum: _sums(  # type: ignore[misc]
-                    e, heads, (t, rows, head), datum, row_lines
-                ),
+                emit,
                 reads=heads.reads(t, head),
-                writes=[datum],
+                writes=[sums.data[t]],
                 turn=heads.turn(t, head),
             )
         one = Pass(c, rows, heads.packing.bits)
-        one.from_sums(datum)
+        one.from_sums(sums.data[t])
         one.scaled(reader, spread[0], spread[1], doubled)
         planes(c, reader, one, t)
-
-
-def _sums(e: Emitter, heads: _Heads, where: tuple[int, int, int], datum: Datum, row_lines: int) -> None:
-    tile, rows, head = where
-    heads.matmul(e, tile, rows, head)
-    e.add(
-        Opcode.SUMS,
-        {"output_line": datum.line, "output_group": head * heads.groups, "output_stride": row_lines}
-        | {"rows": rows, "column_groups": heads.groups, "spare": heads.spare},
-        [],
-        [("sums", datum.line, datum.area.lines)],
-    )

@@ -15,6 +15,7 @@ from mapping.whole.context import Context, Stored
 from mapping.whole.operands import Target, heads_of, operand_key, target_of
 from mapping.whole.parameters import Packing
 from mapping.whole.products import Panel, bits_of
+from mapping.whole.rows import codes_of
 from mapping.whole.work import Datum, Parcel
 
 if TYPE_CHECKING:
@@ -33,10 +34,7 @@ class Copy:
             groups = c.groups(channels)
             starts = range(0, len(groups), step)
             self.panels += [Panel(tuple(groups[start : start + step]), start, head) for start in starts]
-        reach = 2 * max(self._positions(panel)[-1] for panel in self.panels) * a.line_bits
-        if reach > a.max_inputs:
-            need = (reach + 1).bit_length() + 1
-            raise c.refuse(o, f"array.sum_bits must be at least {need}, not {a.sum_bits}")
+        c.check_sums(o, 2 * max(self._positions(panel)[-1] for panel in self.panels) * a.line_bits)
 
     def left(self, tile: int, panel: Panel) -> Datum:
         """Return the codes of a row tile that a panel is selected of."""
@@ -102,13 +100,9 @@ def concatenate(c: Context, o: Any) -> None:
     widths = {c.value(source).channels for source in o.sources}
     if len(widths) > 1:
         raise c.refuse(o, f"all sources must have the same channels here, not {sorted(widths)}")
-    (width,), count, bits = widths, len(o.sources), c.value(o.name).bits
-    lines = c.parameters.lines_of(width)
-    areas = [c.area("activation", count * lines * bits, o.name) for _ in c.tiles(o.name)]
-    data = [Datum(f"{o.name}[{t}]", area) for t, area in enumerate(areas)]
-    stored = Stored(data, Packing(count, width, lines * c.accelerator.line_bits), plane_lines=count * lines)
-    c.stored[o.name, "flat"] = stored
-    target = Target("flat", tuple(d for d in data for _ in range(count)), lines, count * lines)
+    (width,), count, lines = widths, len(o.sources), c.parameters.lines_of(*widths)
+    stored = codes_of(c, o.name, Packing(count, width, lines * c.accelerator.line_bits))
+    target = Target("flat", tuple(d for d in stored.data for _ in range(count)), lines, stored.plane_lines)
     parts = [(c.stored[source, "flat"], np.arange(width)) for source in o.sources]
-    for plane in range(bits):
+    for plane in range(c.value(o.name).bits):
         bits_of(c, Copy(c, o, parts, plane), o, target, plane)

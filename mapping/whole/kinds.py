@@ -45,9 +45,5 @@ class Kinds:
 
     def check_inputs(self, words: int) -> None:
         """Refuse sums that the array cannot hold."""
-        a = self._c.accelerator
         largest = ((1 << self.left_planes) - 1) * ((1 << self.right_planes) - 1)
-        reach = words * a.word_bits * largest << self.plain
-        if reach > a.max_inputs:
-            need = (reach + 1).bit_length() + 1
-            raise self._c.refuse(self._o, f"array.sum_bits must be at least {need}, not {a.sum_bits}")
+        self._c.check_sums(self._o, words * self._c.accelerator.word_bits * largest << self.plain)

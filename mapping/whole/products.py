@@ -88,10 +88,7 @@ class Product:
         self.words = c.parameters.words_of(self.packing.bits)
         self.panels = panels(c, o, o.outputs, heads, self.row_lines)
         self.bits = unpack(o.weights, o.inputs)
-        reach = self.words * c.accelerator.word_bits * ((1 << self.value.bits) - 1)
-        if reach > c.accelerator.max_inputs:
-            need = (reach + 1).bit_length() + 1
-            raise c.refuse(o, f"array.sum_bits must be at least {need}, not {c.accelerator.sum_bits}")
+        c.check_sums(o, self.words * c.accelerator.word_bits * ((1 << self.value.bits) - 1))
         if self.value.bits > c.accelerator.code_bits:
             raise c.refuse(o, f"array.code_bits must be at least {self.value.bits}, not {c.accelerator.code_bits}")
 
@@ -227,32 +224,37 @@ def _binarize(product: Bits, o: Any, where: tuple[int, int, Panel], place: _Plac
     return emit
 
 
+class Sums:
+    """Rows of sums in the sums buffer, for an operation that VECTOR makes of them: a datum for each row tile."""
+
+    def __init__(self, c: Context, name: str, channels: int) -> None:
+        a = c.accelerator
+        self._row_lines = -(-channels // a.sum_line_sums)
+        lines = [-(-rows // a.drain_rows) * self._row_lines for rows in c.tiles(name)]
+        areas = [c.area("sums", count, f"{name}.sums") for count in lines]
+        self.data = [Datum(f"{name}.sums[{t}]", area) for t, area in enumerate(areas)]
+
+    def add(self, e: Emitter, tile: int, rows: int, groups: int, spare: int, place: int) -> None:
+        """Add the SUMS behind a MATMUL, whose first column group goes to a place in the rows."""
+        datum = self.data[tile]
+        e.add(
+            Opcode.SUMS,
+            {"output_line": datum.line, "output_group": place, "output_stride": self._row_lines}
+            | {"rows": rows, "column_groups": groups, "spare": spare},
+            [],
+            [("sums", datum.line, datum.area.lines)],
+        )
+
+
 def sums_of(c: Context, product: Product, o: Any) -> list[Datum]:
     """Let the sums of a product go to the sums buffer, for the operation o; return one datum for each row tile."""
-    a = c.accelerator
-    row_lines = -(-product.o.outputs // a.sum_line_sums)
-    data = []
+    sums = Sums(c, o.name, product.o.outputs)
     for t, rows in enumerate(c.tiles(o.name)):
-        lines = -(-rows // a.drain_rows) * row_lines
-        datum = Datum(f"{o.name}.sums[{t}]", c.area("sums", lines, f"{o.name}.sums"))
-        data.append(datum)
         for panel in product.panels:
 
-            def emit(e: Emitter, t: int = t, rows: int = rows, panel: Panel = panel, datum: Datum = datum) -> None:
+            def emit(e: Emitter, t: int = t, rows: int = rows, panel: Panel = panel) -> None:
                 product.matmul(e, t, rows, panel)
-                e.add(
-                    Opcode.SUMS,
-                    {
-                        "output_line": datum.line,
-                        "output_group": panel.place,
-                        "output_stride": row_lines,
-                        "rows": rows,
-                        "column_groups": len(panel.groups),
-                        "spare": panel.spare,
-                    },
-                    [],
-                    [("sums", datum.line, datum.area.lines)],
-                )
+                sums.add(e, t, rows, len(panel.groups), panel.spare, panel.place)
 
             c.add(
                 f"{o.name}.sums[{t}, {panel.place}]",
@@ -260,10 +262,10 @@ def sums_of(c: Context, product: Product, o: Any) -> list[Datum]:
                 product.cycles(rows, panel),
                 emit,
                 reads=[product.source.data[t]],
-                writes=[datum],
+                writes=[sums.data[t]],
                 parcels=[product.weights(panel)],
             )
-    return data
+    return sums.data
 
 
 def matmul(c: Context, o: Operation) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from hw.isa import Opcode, Source, Unit
 from mapping.whole.context import Context, Stored
-from mapping.whole.parameters import flat
+from mapping.whole.parameters import Packing, flat
 from mapping.whole.work import Datum, Parcel, Work
 from model.operation import Operation
 from model.operations import Binarize
@@ -134,13 +134,16 @@ class Pass:
         return steps + (_SETTLE if self.operands.get("statistics") else 0)
 
 
-def codes_of(c: Context, name: str) -> Stored:
-    """Return codes of rows in the activation buffer, one tile after the other, channels without gaps."""
+def codes_of(c: Context, name: str, packing: Packing | None = None) -> Stored:
+    """Return codes of rows in the activation buffer, one tile after the other.
+
+    The first call decides where in a row the channels stand: as a packing says, or without gaps.
+    """
     key = (name, "flat")
     if key not in c.stored:
         value = c.value(name)
-        packing = flat(value.channels)
-        lines = c.parameters.lines_of(value.channels)
+        packing = packing or flat(value.channels)
+        lines = c.parameters.lines_of(packing.bits)
         tiles = range(len(c.tiles(name)))
         data = [Datum(f"{name}[{t}]", c.area("activation", lines * value.bits, name)) for t in tiles]
         c.stored[key] = Stored(data, packing, plane_lines=lines)
